@@ -506,7 +506,7 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path, capsys):
         ("ranking", "The mode of a benchmark is 'ranking'; it must be one of"),
         ("scoring --runs 0", "--runs is 0; it must be at least 1"),
         ("scoring --runs many", "invalid literal for int"),
-        ("scoring --targets 50", "--top_k 100 is more than the 50 targets"),
+        ("scoring --targets 50", "--top-k 100 is more than the 50 targets"),
         ("scoring --queries 1,x", "invalid literal for int"),
         ("scoring --queries 0", "--queries is 0"),
         ("scoring --dtype float16", "--dtype is 'float16'; it must be one of"),

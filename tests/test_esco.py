@@ -209,7 +209,10 @@ def test_labels_in_a_further_language_are_alternatives(tmp_path):
         read, _ = load_graph(each, "skill_alias", "both", tmp_path / "cache")
         assert read == read_alias_edges(each).edges
     assert german.digest("skill_alias") != find_release(tmp_path, ("skill_alias",), language="de").digest("skill_alias")
-    with pytest.raises(UserError, match=r"Expected skills_en.csv, skills_fr.csv, all of one version. Found version"):
+    with pytest.raises(
+        UserError,
+        match=r"Expected skills_en.csv, skills_fr.csv, all of one version. Found ESCO v1.1.1 in",
+    ):
         find_release(tmp_path, ("skill_alias",), language="en,fr")
 
 
@@ -224,9 +227,8 @@ def test_newest_complete_version_is_the_default(tmp_path):
         assert read_job_edges(find_release(tmp_path, BOTH, version=asked)).edges[0].left_text == "old label"
     text = message(tmp_path, version="1.1.0")
     assert "skills_en.csv, occupations_en.csv, occupationSkillRelations.csv, all of version 1.1.0" in text
-    there = "occupationSkillRelations.csv, occupations_en.csv, skillSkillRelations.csv, skills_en.csv"
-    assert f"version 1.0.9: {there}" in text
-    assert "version 1.1.0: occupations_en.csv, skills_en.csv. Download" in text
+    there = "v1.0.10 in en; v1.0.9 in en; v1.1.0: occupations_en.csv, skills_en.csv"
+    assert f"Found ESCO {there}; choose one with --config.source.version=1.0.9. Download" in text
 
 
 def test_missing_files_are_reported_with_those_found_and_the_download(tmp_path):
@@ -238,7 +240,7 @@ def test_missing_files_are_reported_with_those_found_and_the_download(tmp_path):
     write_zip(tmp_path, "1.1.1", "fr", classification(language="fr"))
     write_zip(tmp_path / "other", "9", "", {"sales.csv": "a\n"})
     text = message(tmp_path)
-    assert "version 1.1.1: occupations_fr.csv, skills_fr.csv" in text
+    assert "v1.1.1: occupations_fr.csv, skills_fr.csv" in text
     assert "sales" not in text
     assert "For skill_alias alone the skills are enough: set source.graphs to that." in text
     text = message(tmp_path, ("skill_skill", "skill_description"), setting="source.parts.esco")

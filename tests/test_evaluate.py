@@ -5,8 +5,10 @@ import csv
 import functools
 import gc
 import json
+import logging
 import operator
 import os
+import re
 import weakref
 
 import numpy as np
@@ -25,6 +27,7 @@ from uwe_jax.models.families.registry import FAMILIES
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.locks import exclusive
+from uwe_jax.runtime.logging_setup import shown
 
 SKILLS = ("write code", "care for patients", "engineer software", "nurse care", "code")
 QUERIES = {"software engineer": (0, 2, 4), "nurse": (1, 3), "patients": (1,), "code for care": (4, 3)}
@@ -151,7 +154,7 @@ def test_models_of_earlier_evaluations_join_the_tables(flags, task, tmp_path, ca
     assert run("--model", "tfidf", *flags, "--out", after, "--join", tmp_path / "nowhere") == 2
     assert "nowhere cannot be read" in capsys.readouterr().err
     assert run("--model", "tfidf", *flags, "--out", after, "--join", before, "--max_tokens", "9") == 2
-    assert "--max_tokens 64; this evaluation at 9" in capsys.readouterr().err
+    assert "--max-tokens 64; this evaluation at 9" in capsys.readouterr().err
 
 
 def damaged(results, value, *keys):
@@ -412,6 +415,31 @@ def test_a_task_without_data_is_skipped_with_a_warning_or_stops_a_strict_run(fla
     assert [each["task"] for each in results["skipped"]] == ["job_to_skill"]
     assert run("--model", "random", *flags, *tasks, "--strict") == 2
     assert "1 of 2 tasks cannot be measured and --strict is set: job_to_skill" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("further", "named", "where"),
+    [
+        ((), "skill_extraction_tech, ", ""),
+        (("--languages", "en,de"), "skill_extraction_tech (en, en-de), ", ", or not in en, de"),
+        (("--split", "test"), "skill_extraction_tech, ", ", or has no test split"),
+    ],
+)
+def test_many_tasks_without_data_are_one_line(further, named, where, flags, tmp_path, capsys):
+    tasks = ("--tasks", f"{flags[1]},workbench,graded", "--data", tmp_path)
+    with shown(logging.INFO):
+        assert run("--model", "random", *flags, *tasks, *further) == 0
+    printed = capsys.readouterr()
+    (line,) = (line for line in printed.err.splitlines() if "skipped" in line.casefold())
+    assert line.startswith(f"13 tasks were skipped because their data is not in {tmp_path}{where}: job_to_skill")
+    assert named in line
+    assert line.endswith("; --tasks NAME says what one needs, --verbose what all do.")
+    (line,) = (line for line in printed.out.splitlines() if "skipped" in line.casefold())
+    assert re.match("Skipped job_to_skill, .* and .* more: `skipped` of results.json", line)
+    assert all(each["reason"].count(" ") > 8 for each in read(tmp_path / "out")["skipped"])
+    # Where nothing can be measured, the reasons are.
+    assert run("--model", "random", *flags[2:], "--tasks", "workbench") == 2
+    assert capsys.readouterr().err.count("Skipped ") > 3
 
 
 @pytest.mark.parametrize(

@@ -217,7 +217,7 @@ def test_texts_without_ids_are_their_own(tmp_path):
     two = write_rows(tmp_path / "two.csv", [{"a": "cook", "b": "bake"}])
     with pytest.raises(UserError, match=r"no column called text or .* Its columns: a, b. Use --column"):
         read_targets(two)
-    with pytest.raises(UserError, match=r"no column called id or .* Use --id_column"):
+    with pytest.raises(UserError, match=r"no column called id or .* Use --id-column"):
         read_ids(two)
     path.write_bytes("Pflege für Ältere".encode("latin-1"))
     with pytest.raises(UserError, match="UTF-8"):

@@ -96,6 +96,16 @@ def test_commands_and_flags_that_are_named_exist(path):
                 assert current_path(settings, setting[1:], None)[0] == setting[1:]  # no former name
 
 
+def test_flags_are_spelled_as_in_the_help():
+    known = set().union(*map(flags_of, NAMES))
+    spelled_twice = {PACKAGE / "runtime" / "options.py", PACKAGE / "commands" / "enrich.py"}
+    for pattern in ("uwe_jax/**/*.py", "README.md", "docs/*.md"):
+        for path in ROOT.glob(pattern):
+            named = re.findall(r"(?<![\w-])--([a-z][\w-]*_[\w-]*)(?!\w|\.\w)", path.read_text())
+            wrong = {name for name in named if name.replace("-", "_") in known}
+            assert not wrong or path in spelled_twice, f"{path.name}: {wrong}"
+
+
 def next_lines(output):
     """Returns the commands under every "Next:" of an output."""
     return re.findall(r"^(?:uwe-jax|python) .*", "".join(output.split("Next:\n")[1:]), re.MULTILINE)
@@ -117,6 +127,7 @@ def test_every_next_line_works_when_typed(small_run, sample_encoder, prepared_ca
         *("retrieval/indexing.py", "training/report.py"),
     }
     quick = ("--config.workdir=my run", "--config.steps=1", "--config.evaluation.every=1")
+    quick += ("--config.source.kinds=('job',)", "--config.evaluation.skip=('job_to_skill',)")
     to_type = [
         f"uwe-jax train {shlex.join([*small_run, *quick])}",
         f"uwe-jax combine {small_run[0]} {shlex.quote(small_run[4])} --out='my graphs'",
@@ -127,7 +138,7 @@ def test_every_next_line_works_when_typed(small_run, sample_encoder, prepared_ca
         command, arguments = words(line)
         if command == "python":
             exec(arguments[1])
-            assert "plan menus" in capsys.readouterr().out
+            assert "another target" in capsys.readouterr().out
             continue
         module = importlib.import_module(f"uwe_jax.commands.{command}")
         answer_errors(lambda: (getattr(module, "main", None) or getattr(module, command))(arguments))  # noqa: B023
@@ -135,13 +146,17 @@ def test_every_next_line_works_when_typed(small_run, sample_encoder, prepared_ca
         typed.append(line)
         to_type += [each for each in next_lines(said.out + said.err) if each not in [*typed, *to_type]]
     assert sorted(words(line)[0] for line in typed) == [
-        *("combine", "describe", "export", "export", "index", "index", "rank", "train", "train")
+        *("combine", "describe", "export", "export", "index", "index", "rank", "rank", "train", "train")
     ]
+    # The index has the run's name, and the query is of its targets.
+    skill = Path("my run/skills.txt").read_text().splitlines()[0]
+    ranked = ["--index", "indexes/my run", "--cache-dir", str(prepared_cache), skill]
+    assert next(words(line)[1] for line in typed if words(line)[0] == "rank") == ranked
     assert Path("runs/mpnet/summary.json").is_file()
     assert Path("exported/uwe_jax.json").is_file()
 
 
-def test_a_combined_training_goes_on_with_the_same_parts(monkeypatch):
+def test_a_combined_training_goes_on_with_the_same_parts(monkeypatch, tmp_path):
     monkeypatch.chdir(ROOT)
     given = [
         "--config=configs/combined.py",
@@ -149,8 +164,10 @@ def test_a_combined_training_goes_on_with_the_same_parts(monkeypatch):
         "--config.source.parts.onet.weight=0.5",
     ]
     run = read_command_line([*given, "--config.workdir=runs/first"], Config, "train")
-    skills = Path("runs/first/skills.txt")
-    *_, last = next_commands(run, [*given, "--config.workdir=runs/first"], skills).splitlines()
+    skills = tmp_path / "skills.txt"
+    skills.write_text("- kitchen's pass\nb\n")
+    _, rank, *_, last = next_commands(run, [*given, "--config.workdir=runs/first"], skills).splitlines()
+    assert words(rank) == ("rank", ["--index", "indexes/first", "--", "- kitchen's pass"])
     module, arguments = words(last)
     following = read_command_line(arguments, Config, "train")
     assert module == "train"

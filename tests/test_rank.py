@@ -61,7 +61,7 @@ def test_queries_that_are_truncated_are_counted_over_all_batches(folder, tmp_pat
     (tmp_path / "queries.txt").write_text("nurse\n" + f"{'code ' * 63}\n\n" * 2 + "code " * 62)
     with pytest.raises(UserError, match="2 of 6 queries were not answered"):
         main(["--index", str(folder / "skills"), "--queries", str(tmp_path / "queries.txt"), "--json"])
-    assert "2 of 4 queries are truncated at 64 tokens, the longest has 65. --max_tokens" in capsys.readouterr().err
+    assert "2 of 4 queries are truncated at 64 tokens, the longest has 65. --max-tokens" in capsys.readouterr().err
     main(["--index", str(folder / "skills"), "nurse"])
     told = capsys.readouterr().err
     assert "truncated" not in told

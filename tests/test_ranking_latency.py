@@ -424,9 +424,9 @@ def test_the_start_of_the_real_command_is_timed(tiny_encoders, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        ("--query_tokens 2", "--query_tokens is 2; it must be between 3 and 64"),
+        ("--query_tokens 2", "--query-tokens is 2; it must be between 3 and 64"),
         ("--clients 0", "--clients is 0; it must be at least 1"),
-        ("--targets 5", "--top_k 10 is more than the 5 targets"),
+        ("--targets 5", "--top-k 10 is more than the 5 targets"),
         ("--scorer best", "--scorer is 'best'; it must be one of"),
     ],
 )

@@ -194,7 +194,7 @@ def test_a_first_row_that_may_be_data_is_refused_by_all_commands(tmp_path):
         assert found.ids == (("1", "2") if name == "two.csv" else found.texts)
         assert [*file_queries(tmp_path / name, columns["column"])] == [*found.texts]
         assert read_ids(tmp_path / name, columns["column"]) == [*found.texts]
-        with pytest.raises(UserError, match="--id_column NUMBER where the first row is data"):
+        with pytest.raises(UserError, match="--id-column NUMBER where the first row is data"):
             read_ids(tmp_path / name)
         for read in (read_taxonomy, find_vacancy_files):
             with pytest.raises(UserError, match="needs a row of names above it"):

@@ -40,25 +40,43 @@ def test_esco_is_read_from_the_zip_of_a_language_alone(tmp_path):
 def test_esco_in_another_language_is_named_by_all_that_look_for_it(tmp_path):
     german = [(SKILL + "1", "Metall schweißen", "")]
     write_zip(tmp_path / "esco", "1.1.1", "de", classification(german, [], language="de"))
-    there = "Found (ESCO of )?version 1.1.1: occupations_de.csv, skills_de.csv(; ask for the language|. Download)"
+    there = "Found ESCO v1.1.1 in de"
     for other in ("sales", "skills", "skills_of_ours"):  # no files of ESCO
         (tmp_path / "esco" / f"{other}.csv").write_text("a\n")
     write_rows(tmp_path / "vacancies" / "v.csv")
     (tmp_path / "train.json").write_text('{"tokens": ["a"], "tags_skill": []}')
     request = SourceRequest("source", str(tmp_path), ("skill_vacancy",), tmp_path / "cache")
-    for look in (
-        lambda: read_taxonomy(tmp_path),
-        lambda: read_taxonomy(tmp_path, language="DE", version="1.2"),
-        lambda: coverage.find(None, (tmp_path,), "en", ""),
-        lambda: read_targets(tmp_path),
-        lambda: read_targets(next((tmp_path / "esco").glob("*.zip")), language="fr"),
-        lambda: find_esco(TaskSources((tmp_path,), tmp_path / "cache"), ("skills",)),
-        lambda: find_release(tmp_path, ("skill_alias",)),
-        lambda: VACANCIES.read(request),
-        lambda: SKILLSPAN.read(request),
+    sources = TaskSources((tmp_path,), tmp_path / "cache", flags=("--languages ", "--esco-version "))
+    for look, flag in (
+        (lambda: read_taxonomy(tmp_path), "--language de"),
+        (lambda: read_taxonomy(tmp_path, language="DE", version="1.2"), "--esco-version 1.1.1"),
+        (lambda: read_taxonomy(tmp_path, language="en,de", version="1.2"), "--language de --esco-version 1.1.1"),
+        (lambda: coverage.find(None, (tmp_path,), "en", ""), "--config.source.language=de"),
+        (lambda: read_targets(tmp_path), "--language de"),
+        (lambda: read_targets(tmp_path, language="de", version="1.2"), "--version 1.1.1"),
+        (lambda: read_targets(next((tmp_path / "esco").glob("*.zip")), language="fr"), "--language de"),
+        (lambda: find_esco(sources, ("skills",)), "--languages de"),
+        (lambda: find_release(tmp_path, ("skill_alias",)), "--config.source.language=de"),
+        (
+            lambda: find_release(tmp_path, ("skill_alias",), setting="source.parts.a"),
+            "--config.source.parts.a.language=de",
+        ),
+        (lambda: VACANCIES.read(request), "--config.source.language=de"),
+        (lambda: SKILLSPAN.read(request), "--config.source.language=de"),
     ):
-        with pytest.raises((UserError, TaskDataMissing), match=there):
+        with pytest.raises((UserError, TaskDataMissing), match=f"{there}; choose this with {flag}[.]"):
             look()
+    # No flag can be named where the command has none, and none helps where files are missing.
+    for given, roles, end in (
+        (TaskSources((tmp_path,), tmp_path), ("skills",), " in de. Download"),
+        (sources, ("skills", "relations"), ": occupations_de.csv, skills_de.csv. Download"),
+    ):
+        with pytest.raises(TaskDataMissing, match=f"Found ESCO v1.1.1{end}"):
+            find_esco(given, roles)
+    write_zip(tmp_path / "esco", "1.2", "fr", classification([(SKILL + "1", "souder", "")], [], language="fr"))
+    with pytest.raises(UserError, match=r"Found ESCO v1.1.1 in de; v1.2 in fr; choose one with --language de[.]"):
+        read_taxonomy(tmp_path)
+    (tmp_path / "esco" / "ESCO dataset - v1.2 - classification - fr - csv.zip").unlink()
     for language in ("de", "DE", " De "):
         assert [skill.label for skill in read_taxonomy(tmp_path, language=language).skills] == ["Metall schweißen"]
         assert read_targets(tmp_path, language=language).texts == ("Metall schweißen",)
@@ -84,7 +102,7 @@ def test_vacancies_with_esco_in_another_language_use_their_own_skills_with_a_war
     write_zip(tmp_path, "1.1.1", "de", classification(language="de"))
     write_rows(tmp_path / "v.csv", [{"title": "Chef", "description": "You cook.", "skills": "cook"}])
     assert VACANCIES.read(SourceRequest("source", str(tmp_path), ("skill_job",), tmp_path / "cache")).edges["skill_job"]
-    assert "are tagged with their own skills alone. Found ESCO of version 1.1.1: " in capsys.readouterr().err
+    assert "are tagged with their own skills alone. Found ESCO v1.1.1 in de; " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["mine.csv", "mine.tsv", "mine.jsonl", "mine.csv.gz", "mine.parquet"])

@@ -557,6 +557,7 @@ def test_the_multilingual_config_trains_on_the_zips_of_its_languages(tmp_path, m
         "--config.split.validation=0.2",
         "--config.split.test=0.2",
         "--config.evaluation.texts_per_device=16",
+        "--config.evaluation.skip=('skill_to_alias', 'job_to_skill')",
     ]
     assert run(flags, monkeypatch) == 0
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())

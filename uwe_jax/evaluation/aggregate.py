@@ -240,13 +240,13 @@ class ResultsView:
         if (weight := self.label_weight) is not None:
             found.append(
                 f"Targets are ranked by all their names: {weight:g} of the score of the label and {1 - weight:g} of "
-                "that of the best name (--target_names). Published figures, the paper's included, are of labels alone "
+                "that of the best name (--target-names). Published figures, the paper's included, are of labels alone "
                 "and do not compare with them."
             )
         if weight := self.scored_with["words"]:
             found.append(f"Scores of encoders have {weight:g} of the TF-IDF cosine of words in common added (--words).")
         if self.scored_with["clean_queries"]:
-            found.append("Encoders score queries without list bullets and gender markers (--clean_queries).")
+            found.append("Encoders score queries without list bullets and gender markers (--clean-queries).")
         return found
 
     def notes(self) -> list[str]:

@@ -69,7 +69,7 @@ def join_models(results: Results, other: Results, path: Path) -> list[str]:
     """
     if other["settings"].get("max_tokens") != results["settings"]["max_tokens"]:
         raise UserError(
-            f"--join {path} was measured at --max_tokens {other['settings'].get('max_tokens')}; this evaluation at "
+            f"--join {path} was measured at --max-tokens {other['settings'].get('max_tokens')}; this evaluation at "
             f"{results['settings']['max_tokens']}. Give the same."
         )
     if (there := label_weight(other)) != (here := label_weight(results)):
@@ -86,7 +86,7 @@ def join_models(results: Results, other: Results, path: Path) -> list[str]:
         if changed:
             raise UserError(
                 f"--join {path}: {name} is not the same task ({'; '.join(changed)}), so its scores do not compare. "
-                "Give the data, --split and --max_queries of that evaluation, or leave the task out with --tasks."
+                "Give the data, --split and --max-queries of that evaluation, or leave the task out with --tasks."
             )
     added = []
     for name, model in other["models"].items():

@@ -68,7 +68,7 @@ def without_leaks(task: RankingTask, all_hashes: Sequence[TrainingHashes]) -> Ra
         # Every query has a relevant target, so no run of edges is empty.
         seen |= found.queries | np.logical_or.reduceat(found.edges, task.relevant.indptr[:-1])
     if seen.all():
-        raise UserError(f"all {len(seen):,} queries are in the training graphs; --drop_leaks leaves none to rank")
+        raise UserError(f"all {len(seen):,} queries are in the training graphs; --drop-leaks leaves none to rank")
     if not seen.any():
         return task
     return task.select(np.flatnonzero(~seen), f"{int(seen.sum()):,} of {len(seen):,} queries were trained on, left out")

@@ -7,7 +7,7 @@ import dataclasses
 import itertools
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from uwe_jax.evaluation.tasks.beir import write_beir
 from uwe_jax.evaluation.tasks.catalogue import choose, load_tasks
 from uwe_jax.evaluation.tasks.languages import Pair, parse_languages
 from uwe_jax.evaluation.tasks.task import RankingTask, TaskSources, TaskSpec
-from uwe_jax.evaluation.terminal import by_reason, task_line
+from uwe_jax.evaluation.terminal import FEW_REASONS, skipped_lines, task_line
 from uwe_jax.models.exported import is_exported
 from uwe_jax.models.remote_workdir import is_workdir, make_local
 from uwe_jax.runtime.errors import UserError
@@ -46,6 +46,8 @@ from uwe_jax.scoring.statistics import paired_bootstrap
 from uwe_jax.training.workdir import TRAINED_ON
 
 LOG = logging.getLogger(__name__)
+_FLAGS = ("--languages ", "--esco-version ")
+_MOST_NAMES = 20  # of skipped tasks in a line
 
 
 def evaluate(
@@ -62,7 +64,9 @@ def evaluate(
       UserError: bad input, no model, or another evaluation writes to the same folder.
     """
     folders = data_folders(options.data), cache_folder(options.cache_dir)
-    sources = TaskSources(*folders, options.esco_version, offline=options.offline, names=options.target_names)
+    sources = TaskSources(
+        *folders, options.esco_version, offline=options.offline, names=options.target_names, flags=_FLAGS
+    )
     check_metric_names(options.metrics)
     earlier = [(path, read_results(path)) for path in options.join]
     specs = choose(tasks)
@@ -146,20 +150,27 @@ def _prepare_tasks(
     all_hashes: Sequence[TrainingHashes | None],
 ) -> tuple[list[RankingTask], list[dict], list[set[str]]]:
     """Returns tasks, skipped tasks as in results.json, and the names of in-domain tasks of every model."""
-    tasks, skipped = load_tasks(specs, sources, options.split, languages)
-    requested = len(tasks) + len(skipped)
+    tasks, missing = load_tasks(specs, sources, options.split, languages)
+    requested, leaked = len(tasks) + len(missing), []
     in_domain = [{task.name for task in tasks if hashes and is_in_domain(task, hashes)} for hashes in all_hashes]
     kept = []
     for task in tasks:
         try:
             task = without_leaks(task, list(filter(None, all_hashes))) if options.drop_leaks else task
         except UserError as error:
-            skipped.append({"task": task.name, "reason": str(error)})
+            leaked.append({"task": task.name, "reason": str(error)})
             continue
         task = task.sample(options.max_queries)
         kept.append(with_name_notes(task) if options.target_names else task)
-    for names, reason in by_reason(skipped):
-        LOG.warning(f"Skipped {names}: {reason}")
+    lines, skipped = skipped_lines(missing), [*missing, *leaked]
+    # Of sets of tasks many lack their data, which is no error of the user's unless nothing else is left.
+    brief = len(lines) > FEW_REASONS and bool(kept) and not options.strict
+    for line in lines:
+        LOG.log(logging.DEBUG if brief else logging.WARNING, line)
+    if brief:
+        LOG.warning(_summary(missing, specs, sources, options.split, languages))
+    for line in skipped_lines(leaked):
+        LOG.warning(line)
     if skipped and options.strict:
         raise UserError(
             f"{len(skipped)} of {requested} tasks cannot be measured and --strict is set: "
@@ -171,6 +182,29 @@ def _prepare_tasks(
             "that hold their data: --data FOLDER."
         )
     return kept, skipped, in_domain
+
+
+def _summary(
+    missing: Sequence[Mapping[str, str]],
+    specs: Sequence[TaskSpec],
+    sources: TaskSources,
+    split: str,
+    languages: Sequence[Pair],
+) -> str:
+    """Returns a line on the tasks that were not there, each once with its languages."""
+    found: dict[str, list[str]] = {}
+    for each in missing:
+        name = max((spec.name for spec in specs if each["task"].startswith(spec.name)), key=len)
+        pair = each["task"].removeprefix(name).lstrip("_").replace("_", "-") or "en"
+        found.setdefault(name, []).append(pair)
+    names = [name if pairs == ["en"] else f"{name} ({', '.join(pairs)})" for name, pairs in found.items()]
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    where = sources.listed + (f", or has no {split} split" if split != "any" else "")
+    where += f", or not in {', '.join(map(str, languages))}" if languages != [Pair("en", "en")] else ""
+    return (
+        f"{counted(len(found), 'task')} were skipped because their data is not in {where}: "
+        f"{', '.join(names[:_MOST_NAMES])}{more}; --tasks NAME says what one needs, --verbose what all do."
+    )
 
 
 def _describe(task: RankingTask) -> dict[str, Any]:

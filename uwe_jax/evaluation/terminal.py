@@ -16,6 +16,7 @@ from uwe_jax.runtime.text_table import render_table
 
 # So many models of this width fit beside the tasks; further ones follow in tables of their own.
 _WIDTH, _MODELS_ACROSS, _NAME_WIDTH = 80, 2, 13
+FEW_REASONS = 3  # that are shown; more are left to --verbose and to results.json
 
 
 def task_line(model_name: str, task: Mapping[str, Any], result: Mapping[str, Any], seconds: float) -> str:
@@ -53,9 +54,17 @@ def terminal_table(results: Results) -> str:
 
 
 def notes_and_skipped(results: Results, view: ResultsView) -> list[str]:
-    """Returns sentences on what the averages are over, and a line per skipped task or model."""
-    skipped = [f"Skipped {names}: {reason}" for names, reason in by_reason(results["skipped"])]
+    """Returns sentences on what the averages are over, and a line per reason for skipped tasks or models, or one."""
+    skipped = skipped_lines(results["skipped"])
+    if len(skipped) > FEW_REASONS:
+        where = "`skipped` of results.json, or of the evaluation in Python, has the reasons"
+        skipped = skipped_lines([{**each, "reason": where} for each in results["skipped"]])
     return [*view.names_note(), *view.notes(), *skipped]
+
+
+def skipped_lines(skipped: Sequence[Mapping[str, str]]) -> list[str]:
+    """Returns the lines of `by_reason`."""
+    return [f"Skipped {names}: {reason}" for names, reason in by_reason(skipped)]
 
 
 def by_reason(skipped: Sequence[Mapping[str, str]]) -> list[tuple[str, str]]:

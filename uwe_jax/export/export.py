@@ -121,7 +121,7 @@ def export(options: ExportOptions, models: Sequence[Share]) -> Path:
     report(f"Exported {model.name} ({model.description}) to {out}")
     if not options.license:
         LOG.info("No licence is stated in the model card; --license names one, such as apache-2.0.")
-    code = f'uwe_jax.load({json.dumps(str(out))}).rank("head chef", ["plan menus", "weld metal"])'
+    code = f'uwe_jax.load({json.dumps(str(out))}).rank("a query", ["a target", "another target"])'
     report(f"Next:\npython -c {shlex.quote(f'import uwe_jax; print({code})')}")
     if options.push_to_hub:
         report(f"Pushed to {_push(out, options.push_to_hub, private=options.private)}")
@@ -230,9 +230,9 @@ def _check_repository(repo: str) -> None:
     try:
         validate_repo_id(repo)
     except HFValidationError as error:
-        raise UserError(f"--push_to_hub {repo!r}: {in_one_line(error)}. Give it as user/name.") from error
+        raise UserError(f"--push-to-hub {repo!r}: {in_one_line(error)}. Give it as user/name.") from error
     if "/" not in repo:
-        raise UserError(f"--push_to_hub {repo!r} names no owner. Give it as user/name.")
+        raise UserError(f"--push-to-hub {repo!r} names no owner. Give it as user/name.")
 
 
 def _push(folder: Path, repo: str, *, private: bool) -> str:

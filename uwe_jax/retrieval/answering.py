@@ -105,7 +105,7 @@ def rank(options: RankOptions) -> None:
     if none and not reached:
         LOG.warning(f"No hit of {counted(count, 'query')} reaches the threshold. The first: {none}")
     for note in truncation.notes("queries"):
-        LOG.warning(f"{note}. --max_tokens sets another limit.")
+        LOG.warning(f"{note}. --max-tokens sets another limit.")
     for note in truncation.unknown_notes("queries"):
         LOG.warning(note)
     if refused:

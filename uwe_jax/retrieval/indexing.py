@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import shlex
 import time
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.retrieval.store.writing import LONG_PATIENCE, changing, creating
 from uwe_jax.retrieval.table_targets import Targets, read_ids
 from uwe_jax.retrieval.texts_in import read_targets
+from uwe_jax.runtime.command import rank_command
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.progress import counted, duration, report
 from uwe_jax.scoring.scorer_text import scorer_text
@@ -58,8 +58,9 @@ def index(options: IndexOptions) -> None:
         LOG.info(f"Uploaded to {options.upload}.")
     report(described(options.folder))
     if options.targets is not None:
-        cache = f" --cache-dir {shlex.quote(options.cache)}" if options.cache else ""
-        LOG.info(f'Next:\nuwe-jax rank --index {shlex.quote(str(options.folder))} "head chef"{cache}')
+        LOG.info(
+            f"Next:\n{rank_command(options.folder, next(iter(load_index(options.folder).texts), ''), options.cache)}"
+        )
 
 
 def cached_index(ranker: Ranker, model: str, targets: Targets, cache_dir: Path) -> Index:
@@ -191,7 +192,7 @@ def _write(ranker: Ranker, model: str, targets: Targets, folder: Path, dtype: st
 def _encode(ranker: Ranker, targets: Targets, dtype: str) -> Index:
     truncation, what = ranker.truncation(targets.all_names), "names" if targets.names else "targets"
     for note in truncation.notes(what):
-        LOG.warning(f"{note}. Targets with equal beginnings have equal scores; --max_tokens sets another limit.")
+        LOG.warning(f"{note}. Targets with equal beginnings have equal scores; --max-tokens sets another limit.")
     for note in truncation.unknown_notes(what):
         LOG.warning(note)
     return ranker.encode_targets(targets.texts, targets.ids, dtype=dtype, columns=targets.columns, names=targets.names)

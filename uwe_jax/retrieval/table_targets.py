@@ -208,7 +208,7 @@ def read_ids(path: Path | str, id_column: str = "") -> list[str]:
     table = open_table(path, quoted=True, columns=[id_column])
     column = table.columns[0] if is_text_list(path) else _chosen(path, table, "id", id_column)
     if not column:
-        raise _no_column(path, table, "id", "--id_column")
+        raise _no_column(path, table, "id", "--id-column")
     broken = Problems(str(path))
     found = [_id_of(row[column], place, broken) for place, row in table_rows(path, [column], broken)]
     broken.check()

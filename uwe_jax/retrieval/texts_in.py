@@ -141,7 +141,8 @@ def _of_downloads(
             f"{path} holds the {kind} of {' and of '.join(holding)}. Expected one: name the folder or zip of one of "
             "them."
         )
-    instead = "" if esco else found_instead(inside)
+    role = kind if kind in ESCO_KINDS else ESCO_KINDS[0]
+    instead = "" if esco else found_instead(inside, (role,), language, version, ("--language ", "--version "))
     if not offers:
         asked = f"version {version} of " if version else ""
         raise UserError(

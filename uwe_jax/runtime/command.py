@@ -6,9 +6,11 @@ import contextlib
 import logging
 import os
 import select
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TextIO
 
 from uwe_jax.runtime import disk_errors as disk
@@ -22,6 +24,7 @@ EXIT_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: stopped from outside; the same com
 EXIT_INTERRUPTED = 130  # Ctrl-C
 EXIT_UNREAD = 141  # 128 + SIGPIPE, as of other programs: the reader of the output, such as `head`, has ended
 
+_LONGEST_QUERY = 60  # characters, in a command that is printed
 LOG = logging.getLogger(__name__)
 NOTHING_UNSAVED = "Stopped by SIGTERM; nothing was unsaved. Re-run the same command to resume."
 
@@ -145,3 +148,16 @@ def end_now(status: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
+
+
+def rank_command(index: Path | str, query: str, cache_dir: str = "") -> str:
+    """Returns the command that ranks an index for a query, as it can be typed.
+
+    Of a long query it has the beginning, of "" a placeholder.
+
+    >>> rank_command("indexes/my skills", "- plan menus")
+    "uwe-jax rank --index 'indexes/my skills' -- '- plan menus'"
+    """
+    cache = f" --cache-dir {shlex.quote(cache_dir)}" if cache_dir else ""
+    text = shlex.quote(query[:_LONGEST_QUERY] or "a query")
+    return f"uwe-jax rank --index {shlex.quote(str(index))}{cache} {'-- ' if query.startswith('-') else ''}{text}"

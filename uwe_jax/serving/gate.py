@@ -114,7 +114,7 @@ class Gate:
             # Request smuggling: a proxy in front may read the other header and see another request in the rest.
             raise Refusal(400, "The request has both Content-Length and Transfer-Encoding. Send one.", close=True)
         if self._hosts and host_name(headers.get("host", "")) not in self._hosts:
-            raise Refusal(421, "The host name is not allowed. Start the service with --allowed_host NAME.")
+            raise Refusal(421, "The host name is not allowed. Start the service with --allowed-host NAME.")
         if self.stopping and path not in _MONITORED:
             raise Refusal(503, "The service is stopping.", retry_after=5, close=True)
         if path.startswith(_API) and (wait := self._buckets.wait(_client(scope))):

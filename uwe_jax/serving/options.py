@@ -131,7 +131,7 @@ class ServiceOptions:
     def allowed_hosts(self) -> tuple[str, ...]:
         """Host names that are allowed; empty for all.
 
-        Without --allowed_host all are, unless the service listens at a loopback address without a key, where a page of
+        Without --allowed-host all are, unless the service listens at a loopback address without a key, where a page of
         another site could otherwise ask it.
         """
         if not self.allowed_host and (self.keys or not is_loopback(self.host)):
@@ -164,11 +164,11 @@ def read_keys(path: Path | None) -> tuple[str, ...]:
         try:
             lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
         except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"--api_key_file {path} cannot be read ({error}). Name a text file of keys.") from error
+            raise UserError(f"--api-key-file {path} cannot be read ({error}). Name a text file of keys.") from error
         found = [line for line in lines if line and not line.startswith("#")]
         if not found:
             raise UserError(
-                f"--api_key_file {path} has no key. Write one key per line, of {_SHORTEST} characters or more."
+                f"--api-key-file {path} has no key. Write one key per line, of {_SHORTEST} characters or more."
             )
         keys += found
     for key in keys:

@@ -153,11 +153,11 @@ def _announce(options: ServiceOptions, port: int) -> None:
     shown = f"[{host}]" if ":" in host else host
     LOG.info("Listening at http://%s:%d (loading; /readyz reports when it is ready)", shown, port)
     key = f' -H "Authorization: Bearer ${VARIABLE}"' if options.keys else ""
-    body = """-H 'Content-Type: application/json' -d '{"queries": ["head chef"], "top_k": 3}'"""
+    body = """-H 'Content-Type: application/json' -d '{"queries": ["a query"], "top_k": 3}'"""
     LOG.info("When it is ready: curl 'http://%s:%d/v1/rank'%s %s", shown, port, key, body)
     if not is_loopback(host) and not options.keys:
         LOG.warning(
-            "WARNING: %s can be reached from other machines, and no API key is required. Give --api_key_file, or "
+            "WARNING: %s can be reached from other machines, and no API key is required. Give --api-key-file, or "
             "listen at 127.0.0.1.",
             shown,
         )

@@ -20,6 +20,7 @@ from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, is_text_list, table
 from uwe_jax.sources.tables.problems import Problems, shorten
 from uwe_jax.sources.tables.reading import read_rows
 
+FLAGS = ("--language ", "--esco-version ")  # of commands that name a taxonomy
 NAME = "taxonomy"  # of a user's file, without its ending
 EXPECTED = (
     f"Expected the folder of the ESCO zips, the zip of a language, or a file {NAME} in one of {EXPECTED_FORMATS} with "
@@ -55,7 +56,9 @@ class Taxonomy:
         return hashlib.sha256(json.dumps(self.skills).encode()).hexdigest()[:16]
 
 
-def read_taxonomy(path: Path | str, *, language: str = "en", version: str = "") -> Taxonomy:
+def read_taxonomy(
+    path: Path | str, *, language: str = "en", version: str = "", flags: tuple[str, str] = FLAGS
+) -> Taxonomy:
     """Reads the skills of a file, or of a folder, searched two levels deep.
 
     A user's file called taxonomy takes precedence over an ESCO download. Of rows with one id the first has the label,
@@ -65,6 +68,7 @@ def read_taxonomy(path: Path | str, *, language: str = "en", version: str = "") 
       path: see `EXPECTED`.
       language: of ESCO's labels; several, as en,de, add those of the others to the aliases.
       version: of ESCO; empty takes the newest.
+      flags: of language and version, for messages (see `found_instead`).
     """
     path = Path(path).expanduser()
     zipped = path.is_file() and path.suffix.lower() == ".zip"
@@ -74,7 +78,7 @@ def read_taxonomy(path: Path | str, *, language: str = "en", version: str = "") 
         check_folder(path, EXPECTED)
     taxonomy = find_taxonomy(path, language=language, version=version)
     if taxonomy is None:
-        raise UserError(f"{path} holds no taxonomy.{taxonomy_instead(path)} {EXPECTED}")
+        raise UserError(f"{path} holds no taxonomy.{taxonomy_instead(path, language, version, flags)} {EXPECTED}")
     return taxonomy
 
 
@@ -98,9 +102,9 @@ def find_taxonomy(folder: Path, *, language: str = "en", version: str = "") -> T
     return _checked(f"{release} in {folder}", skills)
 
 
-def taxonomy_instead(folder: Path) -> str:
+def taxonomy_instead(folder: Path, language: str, version: str, flags: tuple[str, str]) -> str:
     """Describes the ESCO of another language or version in a folder; see `found_instead`."""
-    return found_instead(find_files(folder, DEPTH))
+    return found_instead(find_files(folder, DEPTH), ("skills",), language, version, flags)
 
 
 def _of_file(path: Path) -> Taxonomy:

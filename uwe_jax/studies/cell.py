@@ -206,7 +206,7 @@ class Recipe:
         command = [*EVALUATE, "--model", model, "--out", str(folder / "evaluation")]
         command += [part for data in options.data for part in ("--data", data)]
         command += [part for name, value in flags.items() for part in (f"--{name}", str(value))]
-        command += ["--cache_dir", source.cache_dir] if source.cache_dir else []
+        command += ["--cache-dir", source.cache_dir] if source.cache_dir else []
         command += ["--offline"] if options.offline else []
         data = [str(Path(each).absolute()) for each in options.data]
         return Stage("evaluation", tuple(command), {**flags, "data": data, **settings}, "evaluation/results.json")

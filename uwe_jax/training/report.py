@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from uwe_jax.config import Config
 from uwe_jax.data.batches import Batch
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.sampling import BatchIds
+from uwe_jax.runtime.command import rank_command
 from uwe_jax.runtime.progress import counted
 from uwe_jax.runtime.text_table import render_table
 from uwe_jax.training.evaluation import Results, directions
@@ -129,11 +131,11 @@ def next_commands(config: Config, arguments: Sequence[str], skills: Path) -> str
 
     `arguments` are those of the command line; a run that was started from Python has no command to repeat.
     """
-    model = shlex.quote(config.workdir)
+    model, index = shlex.quote(config.workdir), f"indexes/{Path(config.workdir).name}"
     cache = f" --cache-dir {shlex.quote(config.source.cache_dir)}" if config.source.cache_dir else ""
     commands = [
-        f"uwe-jax index --model {model} --targets {shlex.quote(str(skills))} --out indexes/mine{cache}",
-        f'uwe-jax rank --index indexes/mine "head chef"{cache}',
+        f"uwe-jax index --model {model} --targets {shlex.quote(str(skills))} --out {shlex.quote(index)}{cache}",
+        rank_command(index, _first_line(skills), config.source.cache_dir),
         f"uwe-jax export --model {model} --out exported{cache}",
     ]
     given = [each for each in arguments if not each.startswith(_OF_THIS_RUN)]
@@ -145,3 +147,10 @@ def next_commands(config: Config, arguments: Sequence[str], skills: Path) -> str
             "--config=quickstart --config.source.source=edges --config.source.path=FOLDER, with skill_job.csv, ..."
         )
     return "\n".join(commands)
+
+
+def _first_line(path: Path) -> str:
+    """Returns the first text of a file, or "" where there is none, as on all machines of a training but the first."""
+    with contextlib.suppress(OSError), path.open(encoding="utf-8") as lines:
+        return lines.readline().strip()
+    return ""

@@ -12,6 +12,7 @@ from uwe_jax.curation.describe.section import Grid, Section, examples, listed, w
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.text import comparable
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.sources.esco.release import flags_of
 from uwe_jax.sources.taxonomy import Taxonomy, find_taxonomy, read_taxonomy, taxonomy_instead
 
 # Edges that a skill should have: one, and enough to learn from.
@@ -71,13 +72,14 @@ def find(path: Path | None, folders: Iterable[Path], language: str, version: str
     Raises:
       UserError: there is none, or it is damaged.
     """
+    flags = flags_of("source")
     if path is not None:
-        return read_taxonomy(path, language=language, version=version)
+        return read_taxonomy(path, language=language, version=version, flags=flags)
     instead = ""
     for folder in folders:
         if found := find_taxonomy(folder, language=language, version=version):
             return found
-        instead = instead or taxonomy_instead(folder)
+        instead = instead or taxonomy_instead(folder, language, version, flags)
     raise UserError(f"Name one with --taxonomy, a file of labels or the folder of the ESCO zips.{instead}")
 
 

@@ -173,7 +173,7 @@ def find_esco(
         release = choose_release(found, roles, language, version)
         if release is not None:
             return release
-        instead = instead or found_instead(found, chosen=not fixed)
+        instead = instead or found_instead(found, roles, language, version, () if fixed else sources.flags)
     wanted = expected_files(language, roles)
     raise TaskDataMissing(
         f"No ESCO{' v' + version if version else ''} with {wanted} in {sources.listed}.{instead} {DOWNLOAD}"

@@ -65,8 +65,7 @@ class RankingTask:
       title: shown in tables.
       group: of `GROUPS`, the headline it counts for; empty for a task outside WorkBench.
       split: test, validation, or all where the task is not split.
-      query_kind: node kind of the queries, of `NODE_KINDS`.
-      target_kind: node kind of the targets.
+      query_kind, target_kind: node kinds of queries and targets, of `NODE_KINDS`.
       queries: q texts, each with a relevant target; equal texts may occur twice.
       targets: n distinct texts in code point order.
       relevant: [q, n]: bool or, where relevance is graded, uint8 of the grades, from 1.
@@ -142,10 +141,10 @@ class TaskSources:
       folders: the user's, searched first and in this order.
       cache_dir: its subfolder tfds holds the datasets prepared from the hub.
       esco_version: such as 1.1.1; empty takes the newest complete one.
-      language: code of the labels' language, as in skills_en.csv.
-      query_language: of the queries, where a task has them in several; empty is `language`.
+      language: of the labels, as in skills_en.csv; query_language: of the queries, empty for `language`.
       offline: never access the hub.
       names: read the further names of targets as well.
+      flags: of the running command for language and version of ESCO, for messages.
     """
 
     folders: tuple[Path, ...]
@@ -155,6 +154,7 @@ class TaskSources:
     offline: bool = False
     names: bool = False
     query_language: str = ""
+    flags: tuple[str, ...] = ()
 
     @property
     def asked_in(self) -> str:

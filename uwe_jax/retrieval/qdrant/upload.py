@@ -59,7 +59,7 @@ def upload(store: Store, collection: str, stored: Stored, space: Index, tokens: 
         raise UserError(
             f"The names of {shorten(space.ids[longest])} have {numbers:,} numbers, {tokens.lengths[longest]:,} tokens "
             f"of width {tokens.width}; a Qdrant server takes at most {MOST_NUMBERS:,} per target. Build the index with "
-            "fewer names of it, or with a smaller --max_tokens."
+            "fewer names of it, or with a smaller --max-tokens."
         )
     with store.asking() as client:
         if client.collection_exists(collection):

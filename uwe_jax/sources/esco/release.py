@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -111,8 +111,9 @@ def find_release(
         fewer = f" For {' and '.join(skills_alone)} alone the skills are enough: set {setting}.graphs to that."
     raise UserError(
         f"{folder} does not hold what {' and '.join(graphs)} need. Expected "
-        f"{expected_files(language, roles)}, all of {f'version {version}' if version else 'one version'}. "
-        f"Found {_listed(found) or 'no file of ESCO'}. {DOWNLOAD}{fewer}"
+        f"{expected_files(language, roles)}, all of {f'version {version}' if version else 'one version'}."
+        f"{found_instead(found, roles, language, version, flags_of(setting)) or ' Found no file of ESCO.'} "
+        f"{DOWNLOAD}{fewer}"
     )
 
 
@@ -142,11 +143,10 @@ def choose_release(
     languages = plain_languages(language)
     names = file_names(*languages)
     labelled = {role: [file_names(each)[role] for each in languages[1:]] for role in roles if role in _LABELLED}
+    needed = [*(names[role] for role in roles), *(each for further in labelled.values() for each in further)]
     per_version = _per_version(found)
     for newest in sorted(per_version, key=lambda text: [int(part) for part in text.split(".") if part], reverse=True):
-        there = {file.name for file in per_version[newest]}
-        needed = [*(names[role] for role in roles), *(each for further in labelled.values() for each in further)]
-        if version in ("", newest) and all(map(there.intersection, needed)):
+        if version in ("", newest) and _has_all(per_version[newest], needed):
             chosen = {role: _only(per_version[newest], names[role]) for role in roles}
             more = {role: tuple(_only(per_version[newest], each) for each in labelled[role]) for role in labelled}
             return EscoRelease(newest, ",".join(languages), chosen, more)
@@ -185,20 +185,47 @@ def plain_languages(language: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(each.strip().lower() for each in language.split(",") if each.strip())) or ("",)
 
 
-def found_instead(found: Sequence[EscoFile], *, chosen: bool = True) -> str:
-    """Returns a sentence on ESCO files of other languages or versions, after a space; "" without any.
+def flags_of(setting: str) -> tuple[str, str]:
+    """Returns the flags of a training source that choose its language and its version, for `found_instead`."""
+    return f"--config.{setting}.language=", f"--config.{setting}.version="
 
-    `chosen` adds the advice to choose these.
+
+def found_instead(
+    found: Sequence[EscoFile], roles: Sequence[str], language: str, version: str, flags: tuple[str, ...]
+) -> str:
+    """Returns a sentence on the ESCO files where `choose_release` finds no complete release, after a space.
+
+    It names the languages of each version that have all roles, and how to choose one; of a version without any its
+    files. "" if there are no files.
+
+    Args:
+      flags: that choose the language and the version, up to their values; () names none.
     """
-    remedy = "; ask for the language and version of these files" if chosen else ""
-    return f" Found ESCO of {_listed(found)}{remedy}." if found else ""
+    asked, version = plain_languages(language), plain_version(version)
+    there, ways = [], []
+    for number, files in sorted(_per_version(found).items()):
+        codes = _languages(files, roles)
+        listed = f" in {', '.join(codes)}" if codes else f": {', '.join(sorted({file.name for file in files}))}"
+        there.append(f"{f'v{number}' if number else 'of unknown version'}{listed}")
+        for code in codes if flags else ():
+            language_flag, version_flag = flags
+            way = [] if asked == (code,) else [f"{language_flag}{code}"]
+            if version not in ("", number):
+                way.append(f"{version_flag}{number}" if number else f"no {version_flag.rstrip(' =')}")
+            ways.append(" ".join(way))
+    choice = f"; choose {'this' if len(there) == len(ways) == 1 else 'one'} with {min(ways, key=len)}" if ways else ""
+    return f" Found ESCO {'; '.join(there)}{choice}." if found else ""
 
 
-def _listed(found: Sequence[EscoFile]) -> str:
-    return "; ".join(
-        f"{f'version {version}' if version else 'unknown version'}: {', '.join(sorted({file.name for file in files}))}"
-        for version, files in sorted(_per_version(found).items())
-    )
+def _languages(files: Sequence[EscoFile], roles: Sequence[str]) -> list[str]:
+    """Returns the languages in which files of one version have all roles."""
+    codes = sorted({file.name.rpartition("_")[2].removesuffix(".csv") for file in files if "_" in file.name})
+    return [code for code in codes if _has_all(files, [file_names(code)[role] for role in roles])]
+
+
+def _has_all(files: Sequence[EscoFile], needed: Iterable[tuple[str, ...]]) -> bool:
+    """Says whether files have one of the names of each file that is needed."""
+    return all(map({file.name for file in files}.intersection, needed))
 
 
 def _per_version(found: Sequence[EscoFile]) -> dict[str, list[EscoFile]]:

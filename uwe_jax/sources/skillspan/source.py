@@ -9,6 +9,7 @@ from pathlib import Path
 from uwe_jax.data.graph import Edge
 from uwe_jax.data.text import normalise
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.sources.esco.release import flags_of
 from uwe_jax.sources.folders import DEPTH, check_folder, files_in, only_copy, stated_split
 from uwe_jax.sources.matching import EXACT, VERSION, SkillMatcher
 from uwe_jax.sources.notes import counted
@@ -147,9 +148,11 @@ def _read(request: SourceRequest) -> SourceEdges:
         if graph == TAGGED:
             taxonomy = find_taxonomy(folder, language=request.language, version=request.version)
             if taxonomy is None:
+                flags = flags_of(request.setting)
                 raise UserError(
                     f"{folder} holds SkillSpan's {path.name} but no taxonomy to tag its sentences with."
-                    f"{taxonomy_instead(folder)} {EXPECTED} The graph {SPANS} needs none."
+                    f"{taxonomy_instead(folder, request.language, request.version, flags)} {EXPECTED} "
+                    f"The graph {SPANS} needs none."
                 )
             origin += f", tagged with {taxonomy.origin}"
             read = partial(read_tagged_edges, taxonomy=taxonomy)

@@ -7,6 +7,7 @@ import shutil
 from functools import partial
 
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.sources.esco.release import flags_of
 from uwe_jax.sources.source import Source, SourceEdges, SourceRequest
 from uwe_jax.sources.taxonomy import EXPECTED, find_taxonomy, taxonomy_instead
 from uwe_jax.sources.vacancies.files import find_vacancy_files
@@ -26,7 +27,7 @@ def _read(request: SourceRequest) -> SourceEdges:
     files = find_vacancy_files(folder)
     taxonomy = find_taxonomy(folder, language=request.language, version=request.version)
     if taxonomy is None:
-        instead = taxonomy_instead(folder)
+        instead = taxonomy_instead(folder, request.language, request.version, flags_of(request.setting))
         if bare := [file.name for file in files if "skills" not in file.columns]:
             raise UserError(
                 f"There is no column of skills in {', '.join(bare[:3])} of {folder}, and no taxonomy to tag with."

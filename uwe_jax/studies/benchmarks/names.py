@@ -59,7 +59,7 @@ class NamesOptions(BenchmarkOptions):
     def __post_init__(self) -> None:
         one_of("--encoder", self.encoder, tuple(ENCODERS))
         within("--queries", min(self.queries, default=1), 1)
-        within("--query_tokens", self.query_tokens, 3, 64)
+        within("--query-tokens", self.query_tokens, 3, 64)
         all_within(self, "--", "targets candidates top_k runs", 1)
         within("--names", self.names, self.targets)
         within("--seed", self.seed, 0)

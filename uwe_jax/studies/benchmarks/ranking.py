@@ -63,7 +63,7 @@ class RankingOptions(BenchmarkOptions):
         one_of("--encoder", self.encoder, tuple(ENCODERS))
         one_of("--scorer", self.scorer, tuple(SCORER_OPTIONS))
         for number in self.query_tokens:
-            within("--query_tokens", number, 3, 64)
+            within("--query-tokens", number, 3, 64)
         within("--clients", min(self.clients, default=1), 1)
         all_within(self, "--", "targets top_k requests runs", 1)
         all_within(self, "--", "starts seed", 0)
@@ -138,7 +138,7 @@ class _Bench:
     def _start(self) -> float:
         command = [sys.executable, "-m", "uwe_jax", "rank", "--index", str(self._folder / "space"), "--json"]
         command += ["--model", f"{self._folder / 'encoder'}:{self._options.scorer}"]
-        command += ["--top_k", str(self._options.top_k), self._text(6)]
+        command += ["--top-k", str(self._options.top_k), self._text(6)]
         inherited = {key: value for key, value in os.environ.items() if key != "JAX_COMPILATION_CACHE_DIR"}
         environment = inherited | {"UWE_JAX_CACHE": str(self._folder / "cache")}
         started = time.perf_counter()

@@ -86,7 +86,7 @@ class ScoringOptions(BenchmarkOptions):
 def check_top_k(top_k: int, targets: int) -> None:
     """Raises UserError if there are fewer targets than are returned."""
     if top_k > targets:
-        raise UserError(f"--top_k {top_k} is more than the {targets} targets. Lower --top_k or raise --targets.")
+        raise UserError(f"--top-k {top_k} is more than the {targets} targets. Lower --top-k or raise --targets.")
 
 
 def random_tokens(histogram: tuple[int, ...], texts: int, width: int, seed: tuple[int, ...]) -> RaggedTokens:

@@ -132,7 +132,7 @@ class OurStep:
             raise UserError(
                 f"The step of {self.name} does not fit in the device's memory: the compiler plans "
                 f"{outcome.in_mebibytes(self.program_bytes or 0)} MiB. Lower --skills or --lengths, set "
-                "--mini_batch_size or --remat, or print only the plan with --memory_only."
+                "--mini-batch-size or --remat, or print only the plan with --memory-only."
             ) from error
 
 
@@ -245,7 +245,7 @@ def run(options: TrainingOptions) -> Outcome:
     ours.append(OurStep(options, options.scorers[0], padded, rows_at_once, PADDED))
     if options.memory_only:
         rows = [_row(options, batches, step, None, None) for step in ours]
-        return _outcome(options, about, rows, [_ABOUT_PROGRAM, "Nothing was run (--memory_only)."])
+        return _outcome(options, about, rows, [_ABOUT_PROGRAM, "Nothing was run (--memory-only)."])
 
     # On accelerators JAX multiplies float32 with fewer bits by default; so does the peer.
     with torch_peers.equal_terms(tf32=True) if device else contextlib.nullcontext():
