@@ -104,6 +104,17 @@ def test_batches_hold_every_score_of_their_texts(rng):
     assert scores.fingerprint() != TeacherScores.of(other).fingerprint()
 
 
+def test_near_targets_are_the_best_of_a_query():
+    scores = TeacherScores.of({"cook": {f"target {t}": t / 10 for t in range(9)}, "nurse": {"a": 0.1, "b": 0.2}})
+    drawn = [scores.draw(0, step, DistillationSettings(queries=2, targets=2, near=3)) for step in range(30)]
+    of_cook = [each[TARGET].reshape(2, 2)[each[QUERY].tolist().index(0)] for each in drawn]
+    names = {scores.targets[k] for k in np.concatenate(of_cook)}
+    assert names == {"target 6", "target 7", "target 8"}
+    assert all((each[TARGET] >= 0).all() for each in drawn)
+    with pytest.raises(UserError, match=r"near is 3, and 4 targets .* set it to 0, for all, or to at least as many"):
+        DistillationSettings(targets=4, near=3)
+
+
 def teacher_of(scores, rng, **settings):
     def table(count):
         offsets = run_offsets(rng.integers(1, 8, count))
@@ -113,16 +124,16 @@ def teacher_of(scores, rng, **settings):
     return Teacher(scores, tables, DistillationSettings(path="scores.csv", **settings), seed=0)
 
 
-@pytest.mark.parametrize("kind", ["kl", "margin"])
-def test_loss_and_gradient_on_any_number_of_devices_with_all_options(rng, kind):
+@pytest.mark.parametrize(("kind", "symmetric"), [("kl", False), ("kl", True), ("margin", True)])
+def test_loss_and_gradient_on_any_number_of_devices_with_all_options(rng, kind, symmetric):
     graphs = random_graphs(rng, kinds=("job",))
     _, scores = random_scores(rng)
-    teacher = teacher_of(scores, rng, queries=8, targets=4, weight=0.3, kind=kind)
+    teacher = teacher_of(scores, rng, queries=8, targets=4, weight=0.3, kind=kind, symmetric=symmetric)
     guide = guided(graphs, rng, mask="relative")
     build = builder(graphs, rng, BatchSettings(global_batch_size=16, mined_negatives=8), guide=guide, teacher=teacher)
     build().sampler.guide = guide
     batch = build()(1)
-    model = TableModel.create(tiny_config(), EncoderSettings(), ScorerSettings())
+    model = TableModel.create(tiny_config(), EncoderSettings(), ScorerSettings(target_tau_a=0.2, target_weight=0.3))
     table = np.random.default_rng(1).normal(size=(60, 8)).astype(np.float32)
     params = model.initial_params({"table": jnp.asarray(table)})
     settings = LossSettings(distillation=teacher.settings)
@@ -140,9 +151,12 @@ def test_loss_and_gradient_on_any_number_of_devices_with_all_options(rng, kind):
         side: [np.tanh(table[ids[mask]].astype(float)) for ids, mask in zip(*texts[side].values(), strict=True)]
         for side in (QUERY, TARGET)
     }
-    ours = reference.score_matrix(tokens[QUERY], tokens[TARGET], tau_a=0.1, target_tau_a=0.1)
-    block = batch["teacher"]
-    expected = plain_distillation(ours, block["scores"], block["scored"], kind, 0.05, 0.05)
+    sides, options = (QUERY, TARGET), {"tau_a": 0.1, "target_tau_a": 0.2, "target_weight": 0.3}
+    block, expected = batch["teacher"], 0.0
+    for q, y in (sides, sides[::-1]) if symmetric else (sides,):
+        theirs, scored = (block[name] if q == QUERY else block[name].T for name in ("scores", "scored"))
+        ours = reference.score_matrix(tokens[q], tokens[y], **options)
+        expected += plain_distillation(ours, theirs, scored, kind, 0.05, 0.05)
     np.testing.assert_allclose(losses["loss/teacher"][0], expected, rtol=1e-4)
     np.testing.assert_allclose(losses["loss"][0], losses["loss/job"][0] + 0.3 * losses["loss/teacher"][0], rtol=1e-5)
     for devices, chunk in ((2, 0), (2, 3)):

@@ -78,8 +78,11 @@ class TeacherScores:
         queries = rng.choice(len(self.queries), settings.queries, replace=False)
         targets = np.full((settings.queries, settings.targets), -1, np.int64)
         for row, query in enumerate(queries):
-            own = self.columns[self.offsets[query] : self.offsets[query + 1]]
-            drawn = rng.permutation(own)[: settings.targets]
+            own = slice(*self.offsets[query : query + 2])
+            among = self.columns[own]
+            if settings.near:
+                among = among[np.argsort(-self.scores[own], kind="stable")[: settings.near]]
+            drawn = rng.permutation(among)[: settings.targets]
             targets[row, : len(drawn)] = drawn
         flat = targets.ravel()
         repeated = np.ones(len(flat), bool)
