@@ -14,7 +14,16 @@ import pytest
 from uwe_jax.__main__ import NAMES, main
 
 PROGRAM = Path(sysconfig.get_path("scripts"), "uwe-jax")
-INSTALLED = {"average", "calibrate", "export", "index", "rank", "serve", "train"}  # a start of each takes seconds
+INSTALLED = {
+    "average",
+    "calibrate",
+    "export",
+    "index",
+    "rank",
+    "serve",
+    "teach",
+    "train",
+}  # a start of each takes seconds
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +71,8 @@ def test_models_are_made_and_used_from_an_empty_folder(folder, call, sample_enco
     call("index", "--model=runs/first", "--targets=skills.csv", "--out=indexes/skills")
     (folder / "pairs.csv").write_text("query,target_id\n" + "".join(f"driver {k},1\n" for k in range(60)))
     assert "ECE" in call("calibrate", "--index=indexes/skills", "--pairs=pairs.csv")
+    (folder / "jobs.csv").write_text("title,description\ndriver,You drive a forklift.\n")
+    assert "1 query" in call("teach", "--model=runs/first", "--queries=jobs.csv", "--targets=skills.csv", "--out=t.npz")
     hits = call("rank", "--index=indexes/skills", "--where=family=logistics", "--json", "head chef")
     assert [hit["id"] for hit in json.loads(hits)["hits"]["skills"]] == ["1"]
     call("export", "--model=runs/first", "--out=exported")
