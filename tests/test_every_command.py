@@ -14,16 +14,8 @@ import pytest
 from uwe_jax.__main__ import NAMES, main
 
 PROGRAM = Path(sysconfig.get_path("scripts"), "uwe-jax")
-INSTALLED = {
-    "average",
-    "calibrate",
-    "export",
-    "index",
-    "rank",
-    "serve",
-    "teach",
-    "train",
-}  # a start of each takes seconds
+# A start of each takes seconds.
+INSTALLED = {"average", "calibrate", "export", "index", "rank", "serve", "teach", "train"}
 
 
 @pytest.fixture(scope="module")

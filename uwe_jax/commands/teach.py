@@ -19,12 +19,11 @@ ABOUT = """Scores pairs with a teacher that reads descriptions, for a model that
 
 A query is read by its label and by the sentences of its description, a target by its label:
   uwe-jax teach --model uwe-minilm --queries downloads/esco --query-kind occupations \\
-      --targets downloads/esco --target-kind skills --out teacher.npz
-  uwe-jax teach --queries jobs.csv --query-descriptions summary --targets skills.csv --out teacher.npz
+      --targets downloads/esco --target-kind skills --out scores.npz
+  uwe-jax teach --queries jobs.csv --query-descriptions summary --targets skills.csv --out scores.npz
 
-A model that reads labels alone is trained on the scores, beside its graphs:
-  uwe-jax train --config=zero_shot_minilm --config.loss.distillation.path=teacher.npz \\
-      --config.loss.distillation.near=60 --config.loss.distillation.symmetric=True"""
+A model that reads labels alone is trained on the scores, beside its graphs (docs/training.md has more settings):
+  uwe-jax train --config=quickstart --config.loss.distillation.path=scores.npz"""
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,6 @@ def main(arguments: Sequence[str]) -> None:
     assert options.targets
     assert options.out
     make_out(options.out.parent)
-    shared = {"language": options.language, "version": options.version}
     queries = read_targets(
         options.queries,
         kind=options.query_kind,
@@ -107,7 +105,8 @@ def main(arguments: Sequence[str]) -> None:
         descriptions=options.query_descriptions,
         keep=("",),
         flag="--query-column",
-        **shared,
+        language=options.language,
+        version=options.version,
     )
     targets = read_targets(
         options.targets,
@@ -116,7 +115,8 @@ def main(arguments: Sequence[str]) -> None:
         id_column=options.target_id_column,
         keep=("",),
         flag="--target-column",
-        **shared,
+        language=options.language,
+        version=options.version,
     )
     ranker = load(options.model or DEFAULT_MODEL, cache_dir=cache_folder(options.cache), max_tokens=options.max_tokens)
     teach(ranker, queries, targets, options.weights, options.out, options.language)
