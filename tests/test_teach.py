@@ -90,6 +90,7 @@ def test_occupations_and_skills_of_esco_are_read_from_its_zips(tmp_path, model):
         (["--out=teacher.csv"], r"--out teacher\.csv does not end in \.npz"),
         (["--weights=1,2"], "--weights is 1,2; it must be three whole numbers"),
         (["--weights=0,0,0"], "not all 0"),
+        (["--target-kind=skills"], r"--target-kind skills is for folders of ESCO or O\*NET, and skills\.txt is a file"),
         (["--targets=none.csv"], r"There is no none\.csv"),
     ],
 )

@@ -105,6 +105,7 @@ def main(arguments: Sequence[str]) -> None:
         descriptions=options.query_descriptions,
         keep=("",),
         flag="--query-column",
+        kind_flag="--query-kind",
         language=options.language,
         version=options.version,
     )
@@ -115,6 +116,7 @@ def main(arguments: Sequence[str]) -> None:
         id_column=options.target_id_column,
         keep=("",),
         flag="--target-column",
+        kind_flag="--target-kind",
         language=options.language,
         version=options.version,
     )

@@ -73,8 +73,8 @@ def teach(
     report(
         f"{out}: scores of {counted(len(labels), 'query')} with {counted(len(candidates), 'target')} by {ranker.name}, "
         f"{out.stat().st_size / 1e6:,.1f} MB. {len(described):,} of the queries have a description, of "
-        f"{len(sentences) / len(described):.1f} sentences on average; the others are scored by their label alone. "
-        f"There are {len(names.texts):,} further names of queries."
+        f"{len(sentences) / len(described):.1f} sentences on average; {len(labels) - len(described):,} are scored by "
+        f"their label alone. There are {len(names.texts):,} further names of queries."
     )
     LOG.info(
         f"Train on it with `uwe-jax train --config=CONFIG --config.loss.distillation.path={shlex.quote(str(out))} "
