@@ -14,7 +14,7 @@ import pytest
 from uwe_jax.__main__ import NAMES, main
 
 PROGRAM = Path(sysconfig.get_path("scripts"), "uwe-jax")
-LOADING = {"average", "calibrate", "export", "index", "rank", "serve", "train"}
+LOADING = {"average", "calibrate", "export", "index", "rank", "serve", "teach", "train"}
 INSTALLED = {"rank", "serve", "train"}  # a start of each takes seconds
 
 
@@ -72,6 +72,8 @@ def test_models_are_made_and_used_from_an_empty_folder(folder, call, sample_enco
     here("index", "--model=runs/first", "--targets=skills.csv", "--out=indexes/skills")
     (folder / "pairs.csv").write_text("query,target_id\n" + "".join(f"driver {k},1\n" for k in range(60)))
     assert "ECE" in here("calibrate", "--index=indexes/skills", "--pairs=pairs.csv")
+    (folder / "jobs.csv").write_text("title,description\ndriver,You drive a forklift.\n")
+    assert "1 query" in here("teach", "--model=runs/first", "--queries=jobs.csv", "--targets=skills.csv", "--out=t.npz")
     hits = here("rank", "--index=indexes/skills", "--where=family=logistics", "--json", "head chef")
     assert [hit["id"] for hit in json.loads(hits)["hits"]["skills"]] == ["1"]
     here("export", "--model=runs/first", "--out=exported")

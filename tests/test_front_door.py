@@ -208,7 +208,7 @@ def test_a_shell_completes_commands_options_and_settings(completion, typed, expe
     assert expected <= set(completion(*typed))
 
 
-@pytest.mark.parametrize("name", ["train", "index", "serve", "transfer", "enrich"])
+@pytest.mark.parametrize("name", ["train", "index", "serve", "transfer", "enrich", "teach"])
 def test_a_shell_completes_every_option_of_the_help(completion, name, capsys, monkeypatch):
     monkeypatch.setattr(train, "run", train.main)
     with contextlib.suppress(SystemExit):

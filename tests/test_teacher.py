@@ -1,6 +1,7 @@
 """Distillation: a teacher's scores, read from a file, drawn into batches and compared with ours."""
 
 import itertools
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -22,10 +23,13 @@ from uwe_jax.config import (
     default_config,
 )
 from uwe_jax.config import Config as TrainingConfig
+from uwe_jax.data.dense_scores import DenseScores
+from uwe_jax.data.node_names import NameDraw, NodeNames
 from uwe_jax.data.ragged import run_offsets
 from uwe_jax.data.split import TRAIN, assign_splits
 from uwe_jax.data.teacher import Teacher, TeacherScores
 from uwe_jax.data.tokens import SpecialTokens, Tokeniser, TokenTable
+from uwe_jax.data.training_hashes import text_hashes
 from uwe_jax.distributed import parallel
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.kinds import QUERY, TARGET
@@ -104,25 +108,136 @@ def test_batches_hold_every_score_of_their_texts(rng):
     assert scores.fingerprint() != TeacherScores.of(other).fingerprint()
 
 
+def test_near_targets_are_the_best_of_a_query():
+    scores = TeacherScores.of({"cook": {f"target {t}": t / 10 for t in range(9)}, "nurse": {"a": 0.1, "b": 0.2}})
+    drawn = [scores.draw(0, step, DistillationSettings(queries=2, targets=2, near=3)) for step in range(30)]
+    of_cook = [each[TARGET].reshape(2, 2)[each[QUERY].tolist().index(0)] for each in drawn]
+    names = {scores.targets[k] for k in np.concatenate(of_cook)}
+    assert names == {"target 6", "target 7", "target 8"}
+    assert all((each[TARGET] >= 0).all() for each in drawn)
+    with pytest.raises(UserError, match=r"near is 3, and 4 targets .* set it to 0, for all, or to at least as many"):
+        DistillationSettings(targets=4, near=3)
+
+
 def teacher_of(scores, rng, **settings):
     def table(count):
         offsets = run_offsets(rng.integers(1, 8, count))
         return TokenTable(rng.integers(5, 60, offsets[-1]).astype(np.int32), offsets, SpecialTokens((1,), (2,), 0))
 
     tables = {kind: table(len(texts)) for kind, texts in scores.texts.items()}
-    return Teacher(scores, tables, DistillationSettings(path="scores.csv", **settings), seed=0)
+    settings = DistillationSettings(path="scores.csv", **settings)
+    return Teacher(scores, tables, settings, 0, named(scores) if isinstance(scores, DenseScores) else None)
 
 
-@pytest.mark.parametrize("kind", ["kl", "margin"])
-def test_loss_and_gradient_on_any_number_of_devices_with_all_options(rng, kind):
+def dense_scores(rng, queries=12, targets=30):
+    labels = tuple(f"query {q:02}" for q in range(queries))
+    names = NodeNames.of(labels, {q: [f"name {q}", f"other {q}"] for q in range(0, queries, 2)})
+    scores = (0.3 * rng.normal(size=(queries, targets))).astype(np.float16)
+    return DenseScores.of(labels, tuple(f"target {t:02}" for t in range(targets)), names, scores)
+
+
+def named(scores):
+    return NameDraw({QUERY: scores.queries}, {QUERY: scores.names}, 0)
+
+
+def test_dense_batches_score_every_pair_and_draw_the_best_under_any_name(rng):
+    scores = dense_scores(rng).drawing(5)
+    order = np.argsort(-scores.scores.astype(float), axis=1, kind="stable")
+    np.testing.assert_array_equal(np.sort(scores.near), np.sort(order[:, :5]))
+    teacher = teacher_of(scores, rng, queries=4, targets=3, near=5)
+    rows, near = [], 0
+    for step in range(60):
+        drawn = teacher.draw(step)
+        np.testing.assert_equal(teacher.draw(step), drawn)
+        owners = [q if q < 12 else scores.names.owners[q - 12] for q in drawn[QUERY]]
+        assert len(set(owners)) == 4
+        assert len(set(drawn[TARGET].tolist())) == 12
+        assert min(drawn[TARGET]) >= 0
+        near += np.isin(drawn[TARGET], scores.near[owners]).sum()
+        block = scores.block(drawn[QUERY], drawn[TARGET])
+        assert block["scored"].all()
+        np.testing.assert_array_equal(block["scores"], scores.scores[np.ix_(owners, drawn[TARGET])])
+        rows += [row for row, owner in zip(drawn[QUERY], owners, strict=True) if owner % 2 == 0]
+    assert near > 0.75 * 12 * 60  # a target of two queries is drawn once, and another one at random
+    assert 0.35 < np.mean(np.array(rows) < 12) < 0.65  # the label of a query with names
+    everything = dense_scores(rng, targets=5).draw(0, 1, DistillationSettings(queries=3, targets=2))
+    assert sorted(everything[TARGET]) == [-1, 0, 1, 2, 3, 4]
+    block = scores.block(everything[QUERY], everything[TARGET])
+    np.testing.assert_array_equal(block["scored"], np.tile(everything[TARGET] >= 0, (3, 1)))
+
+
+def test_a_dense_file_is_read_as_it_was_written_and_hashed_without_its_pairs(rng, tmp_path):
+    scores = dense_scores(rng)
+    scores.write(tmp_path / "teacher.npz", {"model": "m"})
+    read = DenseScores.read(tmp_path / "teacher.npz")
+    assert (read.queries, read.targets, read.names.texts) == (scores.queries, scores.targets, scores.names.texts)
+    np.testing.assert_array_equal(read.scores, scores.scores)
+    assert read.fingerprint() == scores.fingerprint()
+    swapped = replace(scores, queries=(*reversed(scores.queries),))
+    assert swapped.fingerprint() != scores.fingerprint()
+    hashes = read.training_hashes()
+    assert set(hashes.nodes) == set(text_hashes([*read.queries, *read.names.texts, *read.targets]))
+    assert not len(hashes.edges)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"scores": np.zeros((12, 29))}, r"12 queries, 30 targets and 12 further names, and \(12, 29\) scores"),
+        ({"scores": np.full((12, 30), 1e6)}, "expected a finite float16 of every pair"),
+        ({"scores": None}, r"not a teacher's \.npz file, or it is damaged \(KeyError.* Write it with `uwe-jax teach`"),
+        ({"queries": np.array(["same"] * 12)}, "some of them empty or twice"),
+        ({"names": np.array([" "] * 12)}, "some of them empty or twice"),
+        ({"name_offsets": np.arange(13)[::-1]}, "do not bound the names of every query"),
+        ({"name_offsets": np.zeros(13)}, "do not bound the names of every query"),
+        ({"about": np.array('{"version": 2}')}, "has version 2; this uwe_jax reads version 1"),
+        ({"about": np.array("cut off {")}, "not a teacher's"),
+    ],
+)
+def test_a_dense_file_that_is_broken_is_refused(rng, tmp_path, change, message):
+    path = tmp_path / "teacher.npz"
+    dense_scores(rng).write(path, {})
+    with np.load(path) as arrays:
+        changed = {name: value for name, value in ({**arrays} | change).items() if value is not None}
+    np.savez(path, **changed)
+    with pytest.raises(UserError, match=message):
+        DenseScores.read(path)
+
+
+def test_near_targets_of_a_dense_file_that_are_too_many_and_a_table_of_its_name_are_refused(rng, tmp_path):
+    tokeniser = Tokeniser(write_tiny_encoder(tmp_path / "encoder"), tmp_path / "tokens")
+    path = tmp_path / "teacher.npz"
+    dense_scores(rng, queries=40).write(path, {})
+    teacher = load_teacher(settings_of(path, near=12), tokeniser, tmp_path)
+    kept = {*teacher.scores.queries, *teacher.scores.targets, *teacher.scores.names.texts}
+    assert (assign_splits(sorted(kept), validation=0.1, test=0.1) == TRAIN).all()
+    assert {len(each) for each in teacher.tables.values()} == {len(each) for each in teacher.scores.texts.values()}
+    old, new = DenseScores.read(path), teacher.scores
+    q, y = old.queries.index(new.queries[-1]), old.targets.index(new.targets[-1])
+    assert new.scores[-1, -1] == old.scores[q, y]
+    own = {new.names.texts[k] for k in np.flatnonzero(new.names.owners == len(new.queries) - 1)}
+    assert own <= {f"name {q}", f"other {q}"}
+    with pytest.raises(UserError, match=r"best 31 .* but there are only .* of 30 targets in .*teacher\.npz"):
+        load_teacher(settings_of(path, near=31), tokeniser, tmp_path)
+    with pytest.raises(UserError, match=r"takes 41 queries of the teacher .* but there are only \d+ queries of 40"):
+        load_teacher(settings_of(path, queries=41), tokeniser, tmp_path)
+    write(path, ["cook,soup,0.5"])
+    with pytest.raises(UserError, match=r"not a teacher's .* a table of pairs has another ending"):
+        load_teacher(settings_of(path), tokeniser, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "symmetric", "dense"), [("kl", False, False), ("margin", True, False), ("kl", True, True)]
+)
+def test_loss_and_gradient_on_any_number_of_devices_with_all_options(rng, kind, symmetric, dense):
     graphs = random_graphs(rng, kinds=("job",))
-    _, scores = random_scores(rng)
-    teacher = teacher_of(scores, rng, queries=8, targets=4, weight=0.3, kind=kind)
+    scores = dense_scores(rng).drawing(5) if dense else random_scores(rng)[1]
+    teacher = teacher_of(scores, rng, queries=8, targets=4, weight=0.3, kind=kind, symmetric=symmetric)
     guide = guided(graphs, rng, mask="relative")
     build = builder(graphs, rng, BatchSettings(global_batch_size=16, mined_negatives=8), guide=guide, teacher=teacher)
     build().sampler.guide = guide
     batch = build()(1)
-    model = TableModel.create(tiny_config(), EncoderSettings(), ScorerSettings())
+    model = TableModel.create(tiny_config(), EncoderSettings(), ScorerSettings(target_tau_a=0.2, target_weight=0.3))
     table = np.random.default_rng(1).normal(size=(60, 8)).astype(np.float32)
     params = model.initial_params({"table": jnp.asarray(table)})
     settings = LossSettings(distillation=teacher.settings)
@@ -140,9 +255,12 @@ def test_loss_and_gradient_on_any_number_of_devices_with_all_options(rng, kind):
         side: [np.tanh(table[ids[mask]].astype(float)) for ids, mask in zip(*texts[side].values(), strict=True)]
         for side in (QUERY, TARGET)
     }
-    ours = reference.score_matrix(tokens[QUERY], tokens[TARGET], tau_a=0.1, target_tau_a=0.1)
-    block = batch["teacher"]
-    expected = plain_distillation(ours, block["scores"], block["scored"], kind, 0.05, 0.05)
+    sides, options = (QUERY, TARGET), {"tau_a": 0.1, "target_tau_a": 0.2, "target_weight": 0.3}
+    block, expected = batch["teacher"], 0.0
+    for q, y in (sides, sides[::-1]) if symmetric else (sides,):
+        theirs, scored = (block[name] if q == QUERY else block[name].T for name in ("scores", "scored"))
+        ours = reference.score_matrix(tokens[q], tokens[y], **options)
+        expected += plain_distillation(ours, theirs, scored, kind, 0.05, 0.05)
     np.testing.assert_allclose(losses["loss/teacher"][0], expected, rtol=1e-4)
     np.testing.assert_allclose(losses["loss"][0], losses["loss/job"][0] + 0.3 * losses["loss/teacher"][0], rtol=1e-5)
     for devices, chunk in ((2, 0), (2, 3)):
@@ -211,10 +329,15 @@ def test_held_out_texts_and_lone_targets_are_left_out_and_too_few_refused(tmp_pa
         load_teacher(settings_of(tmp_path / "score.csv"), tokeniser, tmp_path)
 
 
-def test_a_run_learns_from_a_teacher(small_run, tmp_path):
+@pytest.mark.parametrize("dense", [False, True])
+def test_a_run_learns_from_a_teacher(small_run, tmp_path, rng, dense):
     rows = [f"query {q},target {t},{0.1 * (q + t) % 1}" for q in range(24) for t in range(6)]
     path = write(tmp_path / "scores.csv", rows)
-    distilled = [f"--config.loss.distillation.{each}" for each in (f"path={path}", "queries=8", "targets=3")]
+    options = (f"path={path}", "queries=8", "targets=3")
+    if dense:
+        dense_scores(rng, queries=24).write(tmp_path / "teacher.npz", {})
+        options = (f"path={tmp_path / 'teacher.npz'}", "queries=8", "targets=3", "near=4", "symmetric=True")
+    distilled = [f"--config.loss.distillation.{each}" for each in options]
     train.main([*small_run, *distilled, "--config.steps=3"])
     rows = [row for row in read_metrics(tmp_path / "run" / "metrics.jsonl") if "loss" in row]
     assert len(rows) == 3

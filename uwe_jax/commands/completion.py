@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from uwe_jax.commands import ablate, average, benchmark, combine, describe, enrich, export, transfer
+from uwe_jax.commands import ablate, average, benchmark, combine, describe, enrich, export, teach, transfer
 from uwe_jax.config import Config
 from uwe_jax.curation.enrich.settings import EnrichmentSettings
 from uwe_jax.curation.tag.run import TaggingOptions
@@ -34,7 +34,10 @@ _OPTIONS: dict[str, type] = {
     "calibrate": CalibrateOptions,
     "serve": ServiceOptions,
     "tag": TaggingOptions,
-    **{module.__name__.rpartition(".")[2]: module.Options for module in (average, export, describe, combine, enrich)},
+    **{
+        module.__name__.rpartition(".")[2]: module.Options
+        for module in (average, export, describe, combine, enrich, teach)
+    },
 }
 _SETTINGS: dict[str, type] = {
     **dict.fromkeys(("train", "transfer", "ablate", "describe", "combine"), Config),

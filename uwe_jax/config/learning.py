@@ -74,7 +74,9 @@ class GuideSettings:
 class DistillationSettings:
     """An additional loss: a teacher's scores of pairs of texts, from a file."""
 
-    path: str = ""  # table with a query, a target and a score per row, in any format of tables; empty: no teacher
+    # Table with a query, a target and a score per row, in any format of tables, or an .npz of `uwe-jax teach`, which
+    # has a score of every pair; empty: no teacher.
+    path: str = ""
     weight: float = 1.0  # of this loss beside those of the graphs
     # kl: the divergence of the softmax over a query's targets from the teacher's. margin: the mean square difference
     # from the teacher in the score between two targets (MarginMSE).
@@ -83,6 +85,8 @@ class DistillationSettings:
     teacher_tau: float = 0.05  # of the teacher's: 0.05 for cosines, about 1 for a cross-encoder's logits
     queries: int = 16  # in a batch, over all devices
     targets: int = 8  # drawn for each of them
+    near: int = 0  # draw these from so many of a query's best; 0: from all that are scored
+    symmetric: bool = False  # also compare the scores of each target over the batch's queries, as its ranking of them
 
     def __post_init__(self) -> None:
         one_of("loss.distillation.kind", self.kind, ("kl", "margin"))
@@ -90,6 +94,11 @@ class DistillationSettings:
         within("loss.distillation.weight", self.weight, 0.0)
         within("loss.distillation.queries", self.queries, 1)
         within("loss.distillation.targets", self.targets, 2)
+        if self.near and self.near < self.targets:
+            raise UserError(
+                f"loss.distillation.near is {self.near}, and {self.targets} targets of a query "
+                "(loss.distillation.targets) are drawn from so many: set it to 0, for all, or to at least as many."
+            )
 
 
 @dataclass(frozen=True)

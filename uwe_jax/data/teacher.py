@@ -10,13 +10,13 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from uwe_jax.config import DistillationSettings
+from uwe_jax.data.dense_scores import STREAM, DenseScores
 from uwe_jax.data.graph import hash_texts
+from uwe_jax.data.node_names import NameDraw
 from uwe_jax.data.ragged import run_entries, run_offsets
 from uwe_jax.data.tokens import TokenTable
 from uwe_jax.data.training_hashes import TrainingHashes, pair_hashes, text_hashes
 from uwe_jax.runtime.kinds import QUERY, TARGET
-
-_STREAM = 101  # of random numbers, apart from those of `sampling`
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,15 @@ class TeacherScores:
           By kind the positions of q queries, and of q times `settings.targets` targets; -1 for one that a query lacks,
           or that was drawn before in this batch.
         """
-        rng = np.random.default_rng((seed, _STREAM, step))
+        rng = np.random.default_rng((seed, STREAM, step))
         queries = rng.choice(len(self.queries), settings.queries, replace=False)
         targets = np.full((settings.queries, settings.targets), -1, np.int64)
         for row, query in enumerate(queries):
-            own = self.columns[self.offsets[query] : self.offsets[query + 1]]
-            drawn = rng.permutation(own)[: settings.targets]
+            own = slice(*self.offsets[query : query + 2])
+            among = self.columns[own]
+            if settings.near:
+                among = among[np.argsort(-self.scores[own], kind="stable")[: settings.near]]
+            drawn = rng.permutation(among)[: settings.targets]
             targets[row, : len(drawn)] = drawn
         flat = targets.ravel()
         repeated = np.ones(len(flat), bool)
@@ -112,14 +115,16 @@ class TeacherScores:
 class Teacher:
     """Draws texts and scores of a teacher for batches."""
 
-    scores: TeacherScores
+    scores: TeacherScores | DenseScores
     tables: dict[str, TokenTable]  # of the texts, by kind
     settings: DistillationSettings
     seed: int
+    names: NameDraw | None = None  # the names by which queries go; None: their labels
 
     def draw(self, step: int) -> dict[str, Int[np.ndarray, " n"]]:
         """Draws the texts of a step; see `TeacherScores.draw`."""
-        return self.scores.draw(self.seed, step, self.settings)
+        drawn = self.scores.draw(self.seed, step, self.settings)
+        return drawn | (self.names(step, {QUERY: drawn[QUERY]}) if self.names else {})
 
     def texts(self, kind: str) -> int:
         """Returns how many texts of a kind a batch has."""

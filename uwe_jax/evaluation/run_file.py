@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from array import array
 from collections.abc import Iterator, Sequence
@@ -16,7 +15,7 @@ from uwe_jax.evaluation.measure import Keep
 from uwe_jax.evaluation.ranker import Score
 from uwe_jax.evaluation.tasks.task import RankingTask
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.files import naming, near_on_disk
+from uwe_jax.runtime.files import near_on_disk, replacing
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.tables.problems import Problems, shorten
 from uwe_jax.sources.tables.trec import RUN, trec_rows
@@ -170,25 +169,17 @@ def run_writer(path: Path, task: RankingTask, tag: str, depth: int) -> Iterator[
     if split := next((each for each in (*task.query_ids, *task.corpus_ids) if re.search(r"[\t\r\n]", each)), None):
         raise UserError(f"{task.title} has the id {shorten(split)}. Runs cannot hold tabs and line ends: rename it.")
     tag = re.sub(r"\s+", "_", tag.strip())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with naming(path), partial.open("w", encoding="utf-8") as file:
+    with replacing(path, "w", encoding="utf-8") as file:
 
-            def keep(start: int, scores: np.ndarray) -> None:
-                # In as many digits as tell all scores of their precision apart.
-                digits = "{:.9g}".format if scores.dtype in (np.float16, np.float32) else repr
-                for query, row in zip(
-                    task.query_ids[start : start + len(scores)], scores.astype(np.float64), strict=True
-                ):
-                    order = np.argsort(-row, kind="stable")[: depth or None]
-                    order = order[row[order] > -np.inf]
-                    file.writelines(
-                        f"{query}\tQ0\t{task.corpus_ids[target]}\t{rank}\t{digits(value)}\t{tag}\n"
-                        for rank, (target, value) in enumerate(zip(order.tolist(), row[order].tolist(), strict=True), 1)
-                    )
+        def keep(start: int, scores: np.ndarray) -> None:
+            # In as many digits as tell all scores of their precision apart.
+            digits = "{:.9g}".format if scores.dtype in (np.float16, np.float32) else repr
+            for query, row in zip(task.query_ids[start : start + len(scores)], scores.astype(np.float64), strict=True):
+                order = np.argsort(-row, kind="stable")[: depth or None]
+                order = order[row[order] > -np.inf]
+                file.writelines(
+                    f"{query}\tQ0\t{task.corpus_ids[target]}\t{rank}\t{digits(value)}\t{tag}\n"
+                    for rank, (target, value) in enumerate(zip(order.tolist(), row[order].tolist(), strict=True), 1)
+                )
 
-            yield keep
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+        yield keep

@@ -45,6 +45,7 @@ def read_targets(
     descriptions: str = "",
     target_names: bool = True,
     flag: str = "--column",
+    kind_flag: str = "--kind",
 ) -> Targets:
     """Reads targets; those of ESCO with their alternative labels, O*NET's occupations with their further titles.
 
@@ -61,7 +62,7 @@ def read_targets(
       descriptions: column of a table with a description of every target, a name of another role; of ESCO and of
         O*NET's occupations only "description".
       target_names: whether targets have several names, in a table those of all rows with one id.
-      flag: of the running command that names `column`, for messages.
+      flag, kind_flag: of the running command that name `column` and `kind`, for messages.
 
     Raises:
       UserError: there is no such path, kind or column, it is broken, one id has two texts without `target_names`, or
@@ -72,20 +73,21 @@ def read_targets(
         raise UserError(f"There is no {path}.{near_on_disk(path)} {EXPECTED}")
     if path.is_dir() or path.suffix.lower() == ".zip":
         if named := column or id_column or names or next(iter(keep), ""):
-            raise UserError(f"{path} is not a table, so it has no column {named!r}. Use --kind for a folder.")
+            raise UserError(f"{path} is not a table, so it has no column {named!r}. Use {kind_flag} for a folder.")
         if descriptions not in ("", DESCRIPTION):
             raise UserError(f"{path} is not a table: its descriptions are {DESCRIPTION!r}, not {descriptions!r}.")
-        return _of_downloads(path, kind, language, version, target_names, described=bool(descriptions))
+        return _of_downloads(path, kind, language, version, target_names, kind_flag, described=bool(descriptions))
     check_file(path)
     if kind:
         raise UserError(
-            f"--kind {kind} is for folders of ESCO or O*NET, and {path} is a file. Name a column of it with {flag}."
+            f"{kind_flag} {kind} is for folders of ESCO or O*NET, and {path} is a file. Name a column of it with "
+            f"{flag}."
         )
     return table_targets(path, column, id_column, keep, flag, names, descriptions, several=target_names)
 
 
 def _of_downloads(
-    path: Path, kind: str, language: str, version: str, target_names: bool, *, described: bool
+    path: Path, kind: str, language: str, version: str, target_names: bool, kind_flag: str, *, described: bool
 ) -> Targets:
     folder = path if path.is_dir() else path.parent
     inside = find_files(path, DEPTH)
@@ -150,7 +152,7 @@ def _of_downloads(
             f"{DOWNLOAD} For O*NET: {WHERE}"
         )
     there = "; ".join(f"{release}: {', '.join(kinds)}" for release, kinds in offers.items())
-    raise UserError(f"{path} holds no {kind}. It holds {there}. Name one of these with --kind.{instead}")
+    raise UserError(f"{path} holds no {kind}. It holds {there}. Name one of these with {kind_flag}.{instead}")
 
 
 def _description(text: str) -> list[Name]:

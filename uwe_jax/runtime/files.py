@@ -8,7 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.printable import json_text
@@ -25,6 +25,19 @@ def naming(path: Path) -> Iterator[None]:
     except OSError as error:
         error.filename = error.filename or str(path)
         raise
+
+
+@contextlib.contextmanager
+def replacing(path: Path, mode: str, **options: Any) -> Iterator[IO]:
+    """Opens a file to write in parts, and replaces an earlier one where all goes well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with naming(path), partial.open(mode, **options) as file:
+            yield file
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, content: bytes) -> None:

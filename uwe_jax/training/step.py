@@ -128,9 +128,12 @@ def batch_loss(
     if "teacher" in batch:
         queries, targets = text_tokens(every, **nodes[QUERY]), text_tokens(every, **parallel.gather(nodes[TARGET]))
         teacher, how = batch["teacher"], settings.distillation
-        scores = pairwise_scores(queries, targets, tau_a, scorer).forward
-        apart = distillation(scores, teacher["scores"], teacher["scored"], how.kind, how.tau, how.teacher_tau)
-        losses["teacher"] = parallel.share_of_mean(apart)
+        scores = pairwise_scores(queries, targets, tau_a, scorer)
+        sides = [(scores.forward, teacher["scores"], teacher["scored"])]
+        if how.symmetric:
+            sides.append(jax.tree.map(parallel.exchange, (scores.backward, *sides[0][1:])))
+        apart = (distillation(*side, how.kind, how.tau, how.teacher_tau) for side in sides)
+        losses["teacher"] = sum(map(parallel.share_of_mean, apart), jnp.zeros(()))
         total += how.weight * losses["teacher"]
     shares = {
         f"masked/{kind}": masked_share(kinds[kind], valid[kind], mask, settings.symmetric)

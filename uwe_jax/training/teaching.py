@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Bool
+
 from uwe_jax.config import Config
+from uwe_jax.data.dense_scores import DenseScores
+from uwe_jax.data.node_names import NameDraw
 from uwe_jax.data.split import TRAIN, assign_splits
 from uwe_jax.data.teacher import Teacher, TeacherScores
 from uwe_jax.data.text import normalise
 from uwe_jax.data.tokens import Tokeniser
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import near_on_disk
+from uwe_jax.runtime.kinds import QUERY
 from uwe_jax.runtime.progress import counted
 from uwe_jax.runtime.remote import is_remote, local_copy
 from uwe_jax.sources.tables.problems import Problems, shorten
 from uwe_jax.sources.tables.reading import read_rows
 
 LOG = logging.getLogger(__name__)
-_FORM = "a table with a query, a target and a score per row"
+_FORM = "a table with a query, a target and a score per row, or an .npz of `uwe-jax teach`"
 _FLOAT32 = 3e38
 
 
@@ -33,11 +40,22 @@ def load_teacher(config: Config, tokeniser: Tokeniser, cache: Path) -> Teacher:
     path = local_copy(settings.path, cache) if is_remote(settings.path) else Path(settings.path).expanduser()
     if not path.is_file():
         raise UserError(f"loss.distillation.path {path} is not a file.{near_on_disk(path)} Name {_FORM}.")
+    scores: TeacherScores | DenseScores
+    names = None
+    if path.suffix.lower() == ".npz":
+        scores = _dense(path, config)
+        if scores.names.texts:
+            names = NameDraw({QUERY: scores.queries}, {QUERY: scores.names}, config.seed)
+    else:
+        scores = _of_table(path, config)
+    tables = {kind: tokeniser.table(each, label=f"a teacher's {kind} texts") for kind, each in scores.texts.items()}
+    return Teacher(scores, tables, settings, config.seed, names)
+
+
+def _of_table(path: Path, config: Config) -> TeacherScores:
     read = read_scores(path)
     texts = sorted({*read, *(target for each in read.values() for target in each)})
-    split = config.split
-    splits = assign_splits(texts, validation=split.validation, test=split.test, salt=split.salt)
-    held_out = {text for text, number in zip(texts, splits.tolist(), strict=True) if number != TRAIN}
+    held_out = {text for text, kept in zip(texts, _in_training(texts, config), strict=True) if not kept}
     kept = {
         query: {target: score for target, score in each.items() if target not in held_out}
         for query, each in read.items()
@@ -50,15 +68,39 @@ def load_teacher(config: Config, tokeniser: Tokeniser, cache: Path) -> Teacher:
         f"{pairs - sum(map(len, kept.values())):,} pairs have a held-out text, and {len(kept) - len(compared):,} "
         "queries fewer than two scored targets"
     )
-    if len(compared) < settings.queries:
+    _check_queries(len(compared), about, config)
+    return TeacherScores.of(compared)
+
+
+def _dense(path: Path, config: Config) -> DenseScores:
+    read, near = DenseScores.read(path), config.loss.distillation.near
+    texts = read.queries, read.names.texts, read.targets
+    scores = read.where(*(_in_training(each, config) for each in texts))
+    about = (
+        f"{counted(len(scores.queries), 'query')} of {len(read.queries):,} with {len(scores.names.texts):,} further "
+        f"names, and {len(scores.targets):,} of {len(read.targets):,} targets in {path}; the others are held out"
+    )
+    if len(scores.targets) < max(2, near):
         raise UserError(
-            f"A batch takes {settings.queries} queries of the teacher (loss.distillation.queries), but there are only "
-            f"{about}. Score more pairs, or lower --config.loss.distillation.queries."
+            f"The targets of a query are drawn from its best {max(2, near)} (loss.distillation.near, of at least two), "
+            f"but there are only {about}. Score more targets, or lower --config.loss.distillation.near."
+        )
+    _check_queries(len(scores.queries), about, config)
+    return scores.drawing(near)
+
+
+def _in_training(texts: Sequence[str], config: Config) -> Bool[np.ndarray, " texts"]:
+    split = config.split
+    return assign_splits(texts, validation=split.validation, test=split.test, salt=split.salt) == TRAIN
+
+
+def _check_queries(number: int, about: str, config: Config) -> None:
+    if number < config.loss.distillation.queries:
+        raise UserError(
+            f"A batch takes {config.loss.distillation.queries} queries of the teacher (loss.distillation.queries), but "
+            f"there are only {about}. Score more pairs, or lower --config.loss.distillation.queries."
         )
     LOG.info(f"The teacher: {about}.")
-    scores = TeacherScores.of(compared)
-    tables = {kind: tokeniser.table(each, label=f"a teacher's {kind} texts") for kind, each in scores.texts.items()}
-    return Teacher(scores, tables, settings, config.seed)
 
 
 def read_scores(path: Path) -> dict[str, dict[str, float]]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Collection
+from dataclasses import fields
 from typing import Any, NamedTuple
 
-from uwe_jax.config import COMBINED, Config, ScorerSettings
+from uwe_jax.config import COMBINED, Config, DistillationSettings, ScorerSettings
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.kinds import GRAPH_KINDS
 from uwe_jax.scoring.scorer_text import SCORER_OPTIONS, SIDES_OF, is_read, loss_scorer
@@ -82,9 +83,7 @@ _REFUSED = (
         f"scorer.kind is {{config.scorer.kind!r}}{_SIDES}; rankings and the loss read no temperature in common",
     ),
     _Rule(
-        " ".join(
-            f"loss.distillation.{name}" for name in ("weight", "kind", "tau", "teacher_tau", "queries", "targets")
-        ),
+        " ".join(f"loss.distillation.{each.name}" for each in fields(DistillationSettings) if each.name != "path"),
         lambda config, _: not config.loss.distillation.path,
         "loss.distillation.path is empty",
     ),

@@ -1,0 +1,113 @@
+"""`uwe-jax teach`: scores of labels and of sentences of descriptions, as a file to train on."""
+
+import json
+
+import numpy as np
+import pytest
+from esco_downloads import write_release
+from tiny_encoder import write_tiny_encoder
+
+import uwe_jax
+from uwe_jax.commands import teach
+from uwe_jax.data import dense_scores
+from uwe_jax.data.dense_scores import DenseScores
+from uwe_jax.runtime.errors import UserError
+
+# A label, further names and a description; "nurse" is a label twice, and "clerk" has no description.
+JOBS = [
+    ("1", "nurse", "carer", "Care for patients. Write code for software!"),
+    ("2", "engineer", "coder;Software  engineer", "<p>Write software.</p><ul><li>Write code</li></ul>"),
+    ("3", "nurse", "", "Patients for care. ***"),
+    ("4", "clerk", "", ""),
+]
+SKILLS = ["care for patients", "write code", "software engineer", "care"]
+SENTENCES = {
+    "nurse": ["Care for patients.", "Write code for software!", "Patients for care."],
+    "engineer": ["Write software.", "Write code"],
+    "clerk": [],
+}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return f"{write_tiny_encoder(tmp_path_factory.mktemp('encoder'))}:soft"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = ["id,title,aliases,description", *(",".join(f'"{each}"' for each in row) for row in JOBS)]
+    (tmp_path / "jobs.csv").write_text("\n".join(rows) + "\n")
+    (tmp_path / "skills.txt").write_text("\n".join([*SKILLS, "care"]) + "\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("weights", [(1, 2, 1), (0, 1, 3)])
+def test_scores_equal_the_formula_of_the_rankers_scores(folder, model, weights, capsys, monkeypatch):
+    monkeypatch.setattr("uwe_jax.curation.teach._AT_ONCE", 2)
+    given = ["--model", model, "--queries=jobs.csv", "--query-names=aliases", "--targets=skills.txt"]
+    teach.main([*given, "--out=out/teacher.npz", *(() if weights == (1, 2, 1) else ["--weights=0,1,3"])])
+    found = DenseScores.read(folder / "out" / "teacher.npz")
+    assert (found.queries, found.targets) == (tuple(SENTENCES), tuple(SKILLS))
+    assert [found.names.texts[a:b] for a, b in zip(found.names.offsets, found.names.offsets[1:], strict=False)] == [
+        ("carer",),
+        ("Software engineer", "coder"),
+        (),
+    ]
+    ranker = uwe_jax.load(model)
+    for row, (label, sentences) in enumerate(SENTENCES.items()):
+        read = ranker.scores(sentences or [label], SKILLS)
+        parts = ranker.scores([label], SKILLS)[0], read.max(axis=0), read.mean(axis=0)
+        expected = sum(w * part for w, part in zip(weights, parts, strict=True)) / sum(weights)
+        np.testing.assert_allclose(found.scores[row], expected, rtol=1e-3, atol=1e-3)
+    with np.load("out/teacher.npz") as arrays:
+        about = json.loads(str(arrays["about"]))
+    assert about == {"version": 1, "model": ranker.name, "scorer": str(about["scorer"]), "weights": list(weights)}
+    assert about["scorer"].startswith("soft")
+    said = capsys.readouterr()
+    assert "3 queries with 4 targets" in said.out
+    assert "2 of the queries have a description, of 2.5 sentences on average" in said.out
+    assert "1 labels equal to an earlier one, and joined with it" in said.err
+    assert "--config.loss.distillation.path=out/teacher.npz" in said.err
+
+
+def test_occupations_and_skills_of_esco_are_read_from_its_zips(tmp_path, model):
+    write_release(tmp_path / "esco")
+    kinds = ("--query-kind=occupations", "--target-kind=skills")
+    sides = (f"--queries={tmp_path / 'esco'}", f"--targets={tmp_path / 'esco'}")
+    teach.main(["--model", model, *sides, *kinds, f"--out={tmp_path / 'teacher.npz'}"])
+    found = DenseScores.read(tmp_path / "teacher.npz")
+    assert found.queries == ("welder", "head chef")
+    assert found.targets == ("weld metal", "plan shifts", "haute cuisine")
+    assert found.names.texts == ("metal worker",)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--query-descriptions="], "None of the 3 queries of jobs.csv.* has a description.*--query-descriptions"),
+        (["--query-descriptions=summary"], "has no column 'summary'. Its columns: id, title, aliases, description"),
+        (["--out=teacher.csv"], r"--out teacher\.csv does not end in \.npz"),
+        (["--weights=1,2"], "--weights is 1,2; it must be three whole numbers"),
+        (["--weights=0,0,0"], "not all 0"),
+        (["--target-kind=skills"], r"--target-kind skills is for folders of ESCO or O\*NET, and skills\.txt is a file"),
+        (["--targets=none.csv"], r"There is no none\.csv"),
+    ],
+)
+def test_bad_input_is_refused_before_a_file_is_written(folder, model, options, message):
+    given = {"--model": model, "--queries": "jobs.csv", "--targets": "skills.txt", "--out": "teacher.npz"}
+    given |= dict(each.split("=", 1) for each in options)
+    with pytest.raises(UserError, match=message):
+        teach.main([f"{name}={value}" for name, value in given.items()])
+    assert not list(folder.glob("*.npz"))
+
+
+def test_scores_beyond_the_limit_are_refused_with_the_numbers(folder, model, monkeypatch):
+    monkeypatch.setattr(dense_scores, "_MOST_BYTES", 20)
+    with pytest.raises(UserError, match=r"3 queries and 4 targets take .* GiB; .* Take at most 2 of the queries"):
+        teach.main(["--model", model, "--queries=jobs.csv", "--targets=skills.txt", "--out=teacher.npz"])
+
+
+def test_options_that_are_missing_are_named():
+    with pytest.raises(UserError, match="--targets is required"):
+        teach.main(["--queries=jobs.csv"])

@@ -1,0 +1,131 @@
+"""`uwe-jax teach`: scores pairs with a teacher that reads descriptions, for a model that learns from labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+
+from uwe_jax.retrieval.options import MIN_TOKENS
+from uwe_jax.runtime.command import entry_point
+from uwe_jax.runtime.compile_cache import keep_compiled_programs
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.files import cache_folder, make_out
+from uwe_jax.runtime.options import NumberList, OptionalInt, OptionalPath, at_least, read_options
+
+ABOUT = """Scores pairs with a teacher that reads descriptions, for a model that learns from labels.
+
+A query is read by its label and by the sentences of its description, a target by its label:
+  uwe-jax teach --model uwe-minilm --queries downloads/esco --query-kind occupations \\
+      --targets downloads/esco --target-kind skills --out scores.npz
+  uwe-jax teach --queries jobs.csv --query-descriptions summary --targets skills.csv --out scores.npz
+
+A model that reads labels alone is trained on the scores, beside its graphs (docs/training.md has more settings):
+  uwe-jax train --config=quickstart --config.loss.distillation.path=scores.npz"""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of `uwe-jax teach`.
+
+    Attributes:
+      queries: texts with descriptions: the folder of ESCO's or O*NET's zips, or a table.
+      targets: texts to score for them, as of `uwe-jax index`.
+      out: file to write, which ends in .npz.
+      model: the teacher: a run, an export, or an encoder such as all-MiniLM-L6-v2:soft; by default uwe-minilm.
+      weights: of the label's score, of the best and of the mean of the scores of the description's sentences.
+      query_kind: of --queries where they are a folder, as --kind of `uwe-jax index`.
+      query_column: column of --queries with the labels.
+      query_id_column: column of --queries with the ids; rows with one id are names of one query.
+      query_names: column of --queries with further names, under which a query occurs in training.
+      query_descriptions: column of --queries with the descriptions.
+      target_kind: of --targets where they are a folder, as --kind of `uwe-jax index`.
+      target_column: column of --targets with the labels.
+      target_id_column: column of --targets with the ids.
+      language: of the descriptions and of ESCO's labels.
+      version: of ESCO or O*NET, such as 1.1.1 or 29.3; by default the newest there is.
+      max_tokens: longer texts are truncated; by default as of `uwe-jax index`.
+      cache: folder of downloaded encoders; by default $UWE_JAX_CACHE or the user's cache folder.
+    """
+
+    queries: OptionalPath = None
+    targets: OptionalPath = None
+    out: OptionalPath = None
+    model: str = ""
+    weights: NumberList = (1, 2, 1)
+    query_kind: str = ""
+    query_column: str = ""
+    query_id_column: str = ""
+    query_names: str = ""
+    query_descriptions: str = "description"
+    target_kind: str = ""
+    target_column: str = ""
+    target_id_column: str = ""
+    language: str = "en"
+    version: str = ""
+    max_tokens: OptionalInt = None
+    cache: Annotated[str, tyro.conf.arg(name="cache-dir")] = ""
+
+    def __post_init__(self) -> None:
+        at_least(MIN_TOKENS, max_tokens=self.max_tokens)
+        for name in ("queries", "targets", "out"):
+            if getattr(self, name) is None:
+                raise UserError(f"--{name} is required. Run `uwe-jax teach --help`.")
+        if self.out and self.out.suffix.lower() != ".npz":
+            raise UserError(f"--out {self.out} does not end in .npz.")
+        if len(self.weights) != 3 or min(self.weights) < 0 or not sum(self.weights):
+            raise UserError(
+                f"--weights is {','.join(map(str, self.weights))}; it must be three whole numbers, none negative and "
+                "not all 0: of the label, and of the best and the mean of the sentences."
+            )
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Scores as the command line says."""
+    options = read_options(Options, arguments, command="teach", about=ABOUT)
+    keep_compiled_programs()
+    # Imported here: jax reads the compile cache's settings when it is imported.
+    from uwe_jax.curation.teach import teach
+    from uwe_jax.models.loading import DEFAULT_MODEL
+    from uwe_jax.retrieval.loading import load
+    from uwe_jax.retrieval.texts_in import read_targets
+
+    assert options.queries
+    assert options.targets
+    assert options.out
+    make_out(options.out.parent)
+    queries = read_targets(
+        options.queries,
+        kind=options.query_kind,
+        column=options.query_column,
+        id_column=options.query_id_column,
+        names=options.query_names,
+        descriptions=options.query_descriptions,
+        keep=("",),
+        flag="--query-column",
+        kind_flag="--query-kind",
+        language=options.language,
+        version=options.version,
+    )
+    targets = read_targets(
+        options.targets,
+        kind=options.target_kind,
+        column=options.target_column,
+        id_column=options.target_id_column,
+        keep=("",),
+        flag="--target-column",
+        kind_flag="--target-kind",
+        language=options.language,
+        version=options.version,
+    )
+    ranker = load(options.model or DEFAULT_MODEL, cache_dir=cache_folder(options.cache), max_tokens=options.max_tokens)
+    teach(ranker, queries, targets, options.weights, options.out, options.language)
+
+
+run = entry_point(
+    main,
+    after_full_disk="a file of --out that was there before is unchanged.",
+    after_interrupt="A file of --out that was there before is unchanged. Re-run the same command to start again.",
+)
