@@ -16,6 +16,7 @@ that their row brings, then with those they name. A model can read the rest:
   uwe-jax tag --vacancies jobs.parquet --taxonomy downloads --out runs/tagged
   uwe-jax tag --vacancies jobs/ --taxonomy downloads --out runs/tagged --model runs/mine --threshold 0.6
   uwe-jax tag --vacancies jobs/ --taxonomy skills.csv --out runs/tagged --model all-MiniLM-L6-v2:soft
+
 A model's skills reach a score, --threshold, or a precision, by a calibration:
   uwe-jax tag --vacancies jobs/ --taxonomy downloads --out runs/tagged --model uwe-minilm --precision 0.6
 
