@@ -25,6 +25,7 @@ from uwe_jax.sources.vacancies.sentences import cut_sentences, plain_text
 
 LOG = logging.getLogger(__name__)
 _AT_ONCE = 64  # queries whose sentences are encoded together
+_NEAR = 60  # best targets of a query from which a batch draws, as measured in docs/training.md
 
 
 @dataclass
@@ -76,9 +77,11 @@ def teach(
         f"{len(sentences) / len(described):.1f} sentences on average; {len(labels) - len(described):,} are scored by "
         f"their label alone. There are {len(names.texts):,} further names of queries."
     )
+    # Training leaves held-out targets out and refuses fewer than `near`.
+    near = f" --config.loss.distillation.near={_NEAR}" if len(candidates) >= 2 * _NEAR else ""
     LOG.info(
-        f"Train on it with `uwe-jax train --config=CONFIG --config.loss.distillation.path={shlex.quote(str(out))} "
-        "--config.loss.distillation.near=60 --config.loss.distillation.symmetric=True`."
+        f"Train on it with `uwe-jax train --config=CONFIG --config.loss.distillation.path={shlex.quote(str(out))}"
+        f"{near} --config.loss.distillation.symmetric=True`."
     )
 
 

@@ -143,11 +143,13 @@ def table_targets(
     """
     table = open_table(path, quoted=True, columns=[column, id_column, names, descriptions])
     column = text_column(path, table, column, flag=flag)
+    prefix = "--query-" if flag.startswith("--query-") else "--"  # as the command calls the flags of this table
+    of_names, of_descriptions = f"{prefix}names", f"{prefix}descriptions"
     id_column = _chosen(path, table, "id", id_column)
-    names = _chosen(path, table, "aliases", names) if names else ""
-    descriptions = _chosen(path, table, "", descriptions) if descriptions else ""
+    names = _chosen(path, table, "aliases", names, of_names) if names else ""
+    descriptions = _chosen(path, table, "", descriptions, of_descriptions) if descriptions else ""
     taken = {column: "texts", id_column: "ids"}
-    for option, chosen in (("--names", names), ("--descriptions", descriptions)):
+    for option, chosen in ((of_names, names), (of_descriptions, descriptions)):
         if chosen and taken.setdefault(chosen, option) != option:
             raise UserError(
                 f"{path}: {option} names the column {chosen!r}, which is that of {taken[chosen]} already. Name another "
@@ -234,7 +236,7 @@ def text_column(path: Path, table: Table, column: str = "", role: str = "target"
     Raises:
       UserError: there is no such column, or it cannot be determined.
     """
-    chosen = _chosen(path, table, role, column)
+    chosen = _chosen(path, table, role, column, flag)
     if chosen:
         return chosen
     if len(table.columns) > 1 or not table.columns:
@@ -263,12 +265,13 @@ def _further(path: Path, others: Sequence[str], keep: Sequence[str]) -> list[str
     return names
 
 
-def _chosen(path: Path, table: Table, role: str, column: str) -> str:
+def _chosen(path: Path, table: Table, role: str, column: str, flag: str = "") -> str:
     """Returns the column of a role, by `column` or by the known names; "" where there is none."""
     same = same_names(table.columns, column)
     if column and not same:
         raise UserError(
-            f"{path} has no column {column!r}. Its columns: {', '.join(table.columns) or 'none'}. Name one of these."
+            f"{path} has no column {column!r}. Its columns: {', '.join(table.columns) or 'none'}. Name one of these"
+            f"{flag and f' with {flag}'}."
         )
     return same[0] if column else named_columns(table.columns, [role], str(path)).get(role, "")
 
