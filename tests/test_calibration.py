@@ -382,6 +382,7 @@ def test_tagging_takes_its_threshold_from_a_precision(model, built, tmp_path, mo
         (["--precision=0.3", "--max-tokens=12"], "its max_tokens is 64, and here it is 12"),
         (["--precision=0.3", "--model=bm25"], "bm25 has no probabilities"),
         ([], "--precision needs --model, and --calibration needs both"),
+        (["--precision=0.3", "--threshold=0.5"], "--precision 0.3 gives the threshold, and --threshold 0.5 is another"),
     ):
         with pytest.raises(UserError, match=problem):
             tag([*given, *wrong, f"--out={tmp_path / 'other'}"])

@@ -473,7 +473,7 @@ def raw(port: int, *sent: bytes, half_closed: bool = False) -> bytes:
 
 
 def test_a_body_that_never_comes_is_given_up():
-    with running(limits=Limits(deadline=0.2)) as client:
+    with running(limits=Limits(deadline=1.0)) as client:
         head = b"POST /v1/rank HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         assert raw(client.port, head + b"Content-Length: 50\r\n\r\n{").startswith(b"HTTP/1.1 408 ")
         assert raw(client.port, b"\x16\x03\x01 no HTTP at all\r\n\r\n").startswith(b"HTTP/1.1 400 ")

@@ -56,7 +56,7 @@ class TaggingOptions:
       skills_column: column of given skills; by default one called skills or alike.
       id_column: column of the ids; by default one called id or alike.
       model: a run, an encoder or another ranker, as of `uwe-jax evaluate`; by default none, only names are looked for.
-      threshold: least score of a skill that a model gives, on the scale of its scores.
+      threshold: least score of a skill that a model gives, on the scale of its scores; by default 0.6.
       precision: of the skills that a model gives, 0 to 1, by a calibration; in place of a threshold.
       calibration: folder of an index of these skills that `uwe-jax calibrate` has calibrated for the model; by default
         the calibration that comes with uwe_jax for the model and ESCO.
@@ -86,7 +86,7 @@ class TaggingOptions:
     skills_column: str = ""
     id_column: str = ""
     model: str = ""
-    threshold: float = 0.6
+    threshold: OptionalFloat = None
     precision: OptionalFloat = None
     calibration: OptionalPath = None
     skill_filter: str = "shipped"
@@ -112,6 +112,16 @@ class TaggingOptions:
         within("--precision", self.precision or 0, 0, 1)
         if (self.calibration and self.precision is None) or (self.precision is not None and not self.model):
             raise UserError("--precision needs --model, and --calibration needs both. Give these, or --threshold.")
+        if self.precision is not None and self.threshold is not None:
+            raise UserError(
+                f"--precision {self.precision:g} gives the threshold, and --threshold {self.threshold:g} is another. "
+                "Give one of them."
+            )
+
+    @property
+    def least_score(self) -> float:
+        """Returns the threshold of scores, where no precision gives it."""
+        return 0.6 if self.threshold is None else self.threshold
 
 
 def tag(options: TaggingOptions) -> None:
@@ -139,7 +149,7 @@ def tag(options: TaggingOptions) -> None:
         keep_sentences=options.model_reads if options.model else "none",
     )
     held, place, aliases = None, options.calibration, options.aliases
-    threshold = options.threshold  # of scores; with a calibration of probabilities
+    threshold = options.least_score  # of scores; with a calibration of probabilities
     if options.precision is not None and taxonomy:
         held = find_calibration(place, options.model, taxonomy, aliases=aliases)
         point = held.threshold(options.precision)
@@ -237,7 +247,7 @@ def _key(key: str, options: TaggingOptions, held: Calibration | None, skill_filt
     # A run in training may have another best checkpoint later.
     folder = checkpoints_of(Path(make_local(options.model, cache_folder(options.cache_dir))).expanduser())
     steps = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    told = [key, options.model, steps, options.threshold, options.top_k, options.max_tokens]
+    told = [key, options.model, steps, options.least_score, options.top_k, options.max_tokens]
     told += [str(skill_filter) if skill_filter else options.skill_filter]
     told += [options.precision, str(held)] if held else []
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
