@@ -103,11 +103,14 @@ class RaggedTokens:
 
         So little is padding, in the shape of the largest: 173 tokens are runs of 87 and 86, not of 128 and 45.
         """
-        number = sum(1 for _ in self.chunks(tokens, texts))
+        texts = texts or tokens
+        found = list(self.chunks(tokens, texts))
+        if len(found) < 2:
+            return found
         least = bisect.bisect_left(
-            range(1, tokens), True, key=lambda most: sum(1 for _ in self.chunks(most, texts or tokens)) <= number
+            range(1, tokens), True, key=lambda most: sum(1 for _ in self.chunks(most, texts)) <= len(found)
         )
-        return list(self.chunks(least + 1, texts or tokens))
+        return list(self.chunks(least + 1, texts))
 
     def padded(self, members: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
         """Pads the texts at `members` [b] (-1 for an empty text) to t = `length` tokens.
