@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 import tyro
@@ -96,29 +97,24 @@ def main(arguments: Sequence[str]) -> None:
     assert options.targets
     assert options.out
     make_out(options.out.parent)
-    queries = read_targets(
+    read = partial(read_targets, keep=("",), language=options.language, version=options.version)
+    queries = read(
         options.queries,
         kind=options.query_kind,
         column=options.query_column,
         id_column=options.query_id_column,
         names=options.query_names,
         descriptions=options.query_descriptions,
-        keep=("",),
         flag="--query-column",
         kind_flag="--query-kind",
-        language=options.language,
-        version=options.version,
     )
-    targets = read_targets(
+    targets = read(
         options.targets,
         kind=options.target_kind,
         column=options.target_column,
         id_column=options.target_id_column,
-        keep=("",),
         flag="--target-column",
         kind_flag="--target-kind",
-        language=options.language,
-        version=options.version,
     )
     ranker = load(options.model or DEFAULT_MODEL, cache_dir=cache_folder(options.cache), max_tokens=options.max_tokens)
     teach(ranker, queries, targets, options.weights, options.out, options.language)
