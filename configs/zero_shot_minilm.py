@@ -34,7 +34,6 @@ ALONE = {
     "usajobs": (("usajobs",), "job_to_skill"),
     "skillspan": (("skillspan",), "vacancy_to_skill"),
 }
-VARIANTS = ("job_names", "esco")
 # What :job_names adds beside names of jobs: ESCO's occupations with their alternative labels. These are the vocabulary
 # of the targets of job normalisation, which is then no longer zero-shot in vocabulary; its queries stay out.
 ESCO_JOB_NAMES = {"esco_job_alias": {"source": "esco", "graphs": ("job_alias",), "weight": 2.0}}
@@ -43,6 +42,7 @@ ESCO_RELATIONS = {
     "esco_relations": {"source": "esco", "graphs": ("skill_job",), "weight": 8.0},
     "esco_skill_alias": {"source": "esco", "graphs": ("skill_alias",), "weight": 3.0},
 }
+VARIANTS = {"job_names": ESCO_JOB_NAMES, "esco": ESCO_JOB_NAMES | ESCO_RELATIONS}
 DIRECTIONS = [each for kind in ("job", "vacancy", "alias") for each in (f"skill_to_{kind}", f"{kind}_to_skill")]
 
 
@@ -75,11 +75,10 @@ def get_config(alone=""):
     config.evaluation.max_test_queries = 200
     measured = "skill_to_alias"
     if alone in VARIANTS:
-        config.source.parts = combine(**PARTS, **ESCO_JOB_NAMES)
+        config.source.parts = combine(**PARTS, **VARIANTS[alone])
         config.source.names = ("job",)
         config.workdir = "runs/zero_shot_job_names"
         if alone == "esco":
-            config.source.parts = combine(**PARTS, **ESCO_JOB_NAMES, **ESCO_RELATIONS)
             config.workdir = "runs/uwe_minilm_esco"
             config.steps = 400
             # One in ten nodes is held out, to measure what the model does with titles and skills that ESCO lacks.
