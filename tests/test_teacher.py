@@ -24,10 +24,10 @@ from uwe_jax.config import (
 )
 from uwe_jax.config import Config as TrainingConfig
 from uwe_jax.data.dense_scores import DenseScores
-from uwe_jax.data.node_names import NameDraw, NodeNames
+from uwe_jax.data.node_names import NodeNames
 from uwe_jax.data.ragged import run_offsets
 from uwe_jax.data.split import TRAIN, assign_splits
-from uwe_jax.data.teacher import Teacher, TeacherScores
+from uwe_jax.data.teacher import Teacher, TeacherScores, numbered
 from uwe_jax.data.tokens import SpecialTokens, Tokeniser, TokenTable
 from uwe_jax.data.training_hashes import text_hashes
 from uwe_jax.distributed import parallel
@@ -124,9 +124,9 @@ def teacher_of(scores, rng, **settings):
         offsets = run_offsets(rng.integers(1, 8, count))
         return TokenTable(rng.integers(5, 60, offsets[-1]).astype(np.int32), offsets, SpecialTokens((1,), (2,), 0))
 
-    tables = {kind: table(len(texts)) for kind, texts in scores.texts.items()}
-    settings = DistillationSettings(path="scores.csv", **settings)
-    return Teacher(scores, tables, settings, 0, named(scores) if isinstance(scores, DenseScores) else None)
+    files = scores if isinstance(scores, tuple) else (scores,)
+    tables = {kind: table(len(texts)) for kind, texts in numbered(files).items()}
+    return Teacher(files, tables, DistillationSettings(path="scores.csv", **settings), 0)
 
 
 def dense_scores(rng, queries=12, targets=30):
@@ -134,10 +134,6 @@ def dense_scores(rng, queries=12, targets=30):
     names = NodeNames.of(labels, {q: [f"name {q}", f"other {q}"] for q in range(0, queries, 2)})
     scores = (0.3 * rng.normal(size=(queries, targets))).astype(np.float16)
     return DenseScores.of(labels, tuple(f"target {t:02}" for t in range(targets)), names, scores)
-
-
-def named(scores):
-    return NameDraw({QUERY: scores.queries}, {QUERY: scores.names}, 0)
 
 
 def test_dense_batches_score_every_pair_and_draw_the_best_under_any_name(rng):
@@ -154,7 +150,7 @@ def test_dense_batches_score_every_pair_and_draw_the_best_under_any_name(rng):
         assert len(set(drawn[TARGET].tolist())) == 12
         assert min(drawn[TARGET]) >= 0
         near += np.isin(drawn[TARGET], scores.near[owners]).sum()
-        block = scores.block(drawn[QUERY], drawn[TARGET])
+        block = teacher.block(drawn[QUERY], drawn[TARGET])
         assert block["scored"].all()
         np.testing.assert_array_equal(block["scores"], scores.scores[np.ix_(owners, drawn[TARGET])])
         rows += [row for row, owner in zip(drawn[QUERY], owners, strict=True) if owner % 2 == 0]
@@ -164,6 +160,28 @@ def test_dense_batches_score_every_pair_and_draw_the_best_under_any_name(rng):
     assert sorted(everything[TARGET]) == [-1, 0, 1, 2, 3, 4]
     block = scores.block(everything[QUERY], everything[TARGET])
     np.testing.assert_array_equal(block["scored"], np.tile(everything[TARGET] >= 0, (3, 1)))
+
+
+def test_steps_take_several_files_in_turn_and_each_keeps_its_own_scores(rng):
+    files = dense_scores(rng).drawing(5), random_scores(rng)[1], dense_scores(rng, queries=7, targets=9)
+    teacher, texts = teacher_of(files, rng, queries=4, targets=3), numbered(files)
+    renamed = 0
+    for step in range(30):
+        file, drawn = files[step % 3], teacher.draw(step)
+        labels = {label: q for q, label in enumerate(file.queries)}
+        labels |= dict(zip(file.names.texts, file.names.owners, strict=True))
+        queries = [labels[texts[QUERY][row]] for row in drawn[QUERY]]
+        targets = [file.targets.index(texts[TARGET][row]) if row >= 0 else -1 for row in drawn[TARGET]]
+        renamed += any(texts[QUERY][row] not in file.queries for row in drawn[QUERY])
+        own = file.draw(0, step, teacher.settings)
+        np.testing.assert_array_equal(queries, own[QUERY])
+        np.testing.assert_array_equal(targets, own[TARGET])
+        np.testing.assert_equal(teacher.block(*drawn.values()), file.block(own[QUERY], own[TARGET]))
+    assert renamed > 10
+    each = [file.training_hashes() for file in files]
+    assert set(teacher.training_hashes().nodes) == set(np.concatenate([one.nodes for one in each]))
+    assert teacher.fingerprint() != teacher_of(files[::-1], rng).fingerprint()
+    assert teacher_of(files[:1], rng).fingerprint() == files[0].fingerprint()
 
 
 def test_a_dense_file_is_read_as_it_was_written_and_hashed_without_its_pairs(rng, tmp_path):
@@ -209,10 +227,11 @@ def test_near_targets_of_a_dense_file_that_are_too_many_and_a_table_of_its_name_
     path = tmp_path / "teacher.npz"
     dense_scores(rng, queries=40).write(path, {})
     teacher = load_teacher(settings_of(path, near=12), tokeniser, tmp_path)
-    kept = {*teacher.scores.queries, *teacher.scores.targets, *teacher.scores.names.texts}
+    old, (new,) = DenseScores.read(path), teacher.files
+    kept = {*new.queries, *new.targets, *new.names.texts}
     assert (assign_splits(sorted(kept), validation=0.1, test=0.1) == TRAIN).all()
-    assert {len(each) for each in teacher.tables.values()} == {len(each) for each in teacher.scores.texts.values()}
-    old, new = DenseScores.read(path), teacher.scores
+    assert len(teacher.tables[QUERY]) == len(new.queries) + len(new.names.texts)
+    assert len(teacher.tables[TARGET]) == len(new.targets)
     q, y = old.queries.index(new.queries[-1]), old.targets.index(new.targets[-1])
     assert new.scores[-1, -1] == old.scores[q, y]
     own = {new.names.texts[k] for k in np.flatnonzero(new.names.owners == len(new.queries) - 1)}
@@ -317,10 +336,10 @@ def test_held_out_texts_and_lone_targets_are_left_out_and_too_few_refused(tmp_pa
     tokeniser = Tokeniser(encoder, tmp_path / "tokens")
     rows = [f"query {q},target {t},{0.1 * t}" for q in range(40) for t in range(5)] + ["lone,target 1,0.5"]
     path = write(tmp_path / "scores.csv", rows)
-    teacher = load_teacher(settings_of(path), tokeniser, tmp_path)
-    texts = [*teacher.scores.queries, *teacher.scores.targets]
+    (scores,) = load_teacher(settings_of(path), tokeniser, tmp_path).files
+    texts = [*scores.queries, *scores.targets]
     assert (assign_splits(texts, validation=0.1, test=0.1) == TRAIN).all()
-    assert 16 <= len(teacher.scores.queries) < 40
+    assert 16 <= len(scores.queries) < 40
     assert "lone" not in texts
     assert "pairs have a held-out text, and 1 queries fewer than two scored targets" in caplog.text
     with pytest.raises(UserError, match=r"A batch takes 41 queries of the teacher .* but there are only \d+ queries"):
@@ -336,7 +355,7 @@ def test_a_run_learns_from_a_teacher(small_run, tmp_path, rng, dense):
     options = (f"path={path}", "queries=8", "targets=3")
     if dense:
         dense_scores(rng, queries=24).write(tmp_path / "teacher.npz", {})
-        options = (f"path={tmp_path / 'teacher.npz'}", "queries=8", "targets=3", "near=4", "symmetric=True")
+        options = (f"path={tmp_path / 'teacher.npz'}, {path}", "queries=8", "targets=3", "near=4", "symmetric=True")
     distilled = [f"--config.loss.distillation.{each}" for each in options]
     train.main([*small_run, *distilled, "--config.steps=3"])
     rows = [row for row in read_metrics(tmp_path / "run" / "metrics.jsonl") if "loss" in row]

@@ -75,7 +75,7 @@ class DistillationSettings:
     """An additional loss: a teacher's scores of pairs of texts, from a file."""
 
     # Table with a query, a target and a score per row, in any format of tables, or an .npz of `uwe-jax teach`, which
-    # has a score of every pair; empty: no teacher.
+    # has a score of every pair. Of several, separated by commas, each step takes the next. Empty: no teacher.
     path: str = ""
     weight: float = 1.0  # of this loss beside those of the graphs
     # kl: the divergence of the softmax over a query's targets from the teacher's. margin: the mean square difference

@@ -104,7 +104,7 @@ class BatchBuilder:
                 positives = positives[mine]
             batch["positives"][kind] = positives
         if self.teacher:
-            batch["teacher"] = self.teacher.scores.block(asked[QUERY][own(len(asked[QUERY]))], asked[TARGET])
+            batch["teacher"] = self.teacher.block(asked[QUERY][own(len(asked[QUERY]))], asked[TARGET])
         return batch
 
     @cached_property

@@ -81,11 +81,6 @@ class DenseScores:
             self.scores[np.ix_(q, n)],
         )
 
-    @property
-    def texts(self) -> dict[str, tuple[str, ...]]:
-        """Texts by kind: the labels of the queries are followed by their further names."""
-        return {QUERY: (*self.queries, *self.names.texts), TARGET: self.targets}
-
     def fingerprint(self) -> str:
         """Returns a SHA-256 over texts and scores, in hexadecimal."""
         digest = hashlib.sha256()
@@ -98,7 +93,7 @@ class DenseScores:
 
     def training_hashes(self) -> TrainingHashes:
         """Hashes the texts; of the pairs none, since every one has a score: it does not tell which belong together."""
-        nodes = np.concatenate([text_hashes(texts) for texts in self.texts.values()])
+        nodes = np.concatenate([text_hashes(texts) for texts in (self.queries, self.names.texts, self.targets)])
         return TrainingHashes(np.unique(nodes), np.zeros(0, np.uint64))
 
     def draw(self, seed: int, step: int, settings: DistillationSettings) -> dict[str, Int[np.ndarray, " n"]]:
@@ -123,13 +118,12 @@ class DenseScores:
         """Returns the `scores` of pairs, float32 [q, n], and which of them are `scored`, bool [q, n].
 
         Args:
-          queries: positions among the texts of their kind: of labels, or of names.
+          queries: positions.
           targets: positions, or -1 for none.
         """
-        owners = np.concatenate([np.arange(len(self.queries)), self.names.owners])[queries]
         scored: Bool[np.ndarray, "q n"] = np.tile(targets >= 0, (len(queries), 1))
         return {
-            "scores": np.where(scored, self.scores[owners[:, None], targets], 0).astype(np.float32),
+            "scores": np.where(scored, self.scores[queries[:, None], targets], 0).astype(np.float32),
             "scored": scored,
         }
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -12,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from uwe_jax.config import DistillationSettings
 from uwe_jax.data.dense_scores import STREAM, DenseScores
 from uwe_jax.data.graph import hash_texts
-from uwe_jax.data.node_names import NameDraw
+from uwe_jax.data.node_names import NameDraw, NodeNames
 from uwe_jax.data.ragged import run_entries, run_offsets
 from uwe_jax.data.tokens import TokenTable
 from uwe_jax.data.training_hashes import TrainingHashes, pair_hashes, text_hashes
@@ -46,9 +48,9 @@ class TeacherScores:
         )
 
     @property
-    def texts(self) -> dict[str, tuple[str, ...]]:
-        """Texts by kind."""
-        return {QUERY: self.queries, TARGET: self.targets}
+    def names(self) -> NodeNames:
+        """Further names of the queries: none."""
+        return NodeNames.of(self.queries, {})
 
     def fingerprint(self) -> str:
         """Returns a SHA-256 over texts and scores, in hexadecimal."""
@@ -113,19 +115,71 @@ class TeacherScores:
 
 @dataclass(frozen=True)
 class Teacher:
-    """Draws texts and scores of a teacher for batches."""
+    """Draws texts and scores for batches from the files of a teacher: one file in each step, in turn.
 
-    scores: TeacherScores | DenseScores
-    tables: dict[str, TokenTable]  # of the texts, by kind
+    The texts of all files are numbered together: the labels of the queries of every file, then all their further
+    names; and the targets.
+    """
+
+    files: tuple[TeacherScores | DenseScores, ...]
+    tables: dict[str, TokenTable]  # of the texts, by kind; see `numbered`
     settings: DistillationSettings
     seed: int
-    names: NameDraw | None = None  # the names by which queries go; None: their labels
 
     def draw(self, step: int) -> dict[str, Int[np.ndarray, " n"]]:
         """Draws the texts of a step; see `TeacherScores.draw`."""
-        drawn = self.scores.draw(self.seed, step, self.settings)
-        return drawn | (self.names(step, {QUERY: drawn[QUERY]}) if self.names else {})
+        turn = step % len(self.files)
+        drawn = self.files[turn].draw(self.seed, step, self.settings)
+        queries = drawn[QUERY] + self._starts[QUERY][turn]
+        targets = np.where(drawn[TARGET] < 0, -1, drawn[TARGET] + self._starts[TARGET][turn])
+        return self._names(step, {QUERY: queries}) | {TARGET: targets}
+
+    def block(self, queries: Int[np.ndarray, " q"], targets: Int[np.ndarray, " n"]) -> dict[str, np.ndarray]:
+        """Returns the scores of drawn texts; see `TeacherScores.block`."""
+        labels = self._labels[queries]
+        turn = int(np.searchsorted(self._starts[QUERY], labels[0], "right")) - 1
+        own = np.where(targets < 0, -1, targets - self._starts[TARGET][turn])
+        return self.files[turn].block(labels - self._starts[QUERY][turn], own)
 
     def texts(self, kind: str) -> int:
         """Returns how many texts of a kind a batch has."""
         return self.settings.queries * (self.settings.targets if kind == TARGET else 1)
+
+    def fingerprint(self) -> str:
+        """Returns a SHA-256 over texts and scores, in hexadecimal."""
+        each = [file.fingerprint() for file in self.files]
+        return each[0] if len(each) == 1 else hashlib.sha256("".join(each).encode()).hexdigest()
+
+    def training_hashes(self) -> TrainingHashes:
+        """Hashes what a model is trained on; see those of the files."""
+        return TrainingHashes.union([file.training_hashes() for file in self.files])
+
+    @cached_property
+    def _starts(self) -> dict[str, Int[np.ndarray, " files"]]:
+        """The number of every file's first query and target."""
+        sizes = {QUERY: [len(file.queries) for file in self.files], TARGET: [len(file.targets) for file in self.files]}
+        return {kind: run_offsets(np.array(each))[:-1] for kind, each in sizes.items()}
+
+    @cached_property
+    def _labels(self) -> Int[np.ndarray, " texts"]:
+        """The number of the label of every text of a query."""
+        queries = sum(len(file.queries) for file in self.files)
+        return np.concatenate([np.arange(queries), _joined_names(self.files).owners])
+
+    @cached_property
+    def _names(self) -> NameDraw:
+        labels = tuple(chain.from_iterable(file.queries for file in self.files))
+        return NameDraw({QUERY: labels}, {QUERY: _joined_names(self.files)}, self.seed)
+
+
+def numbered(files: Sequence[TeacherScores | DenseScores]) -> dict[str, tuple[str, ...]]:
+    """Returns the texts of a teacher's files by kind, in the order of their numbers in a `Teacher`."""
+    labels, targets = (
+        tuple(chain.from_iterable(getattr(file, side) for file in files)) for side in ("queries", "targets")
+    )
+    return {QUERY: (*labels, *_joined_names(files).texts), TARGET: targets}
+
+
+def _joined_names(files: Sequence[TeacherScores | DenseScores]) -> NodeNames:
+    counts = np.concatenate([np.diff(file.names.offsets) for file in files])
+    return NodeNames(tuple(chain.from_iterable(file.names.texts for file in files)), run_offsets(counts))

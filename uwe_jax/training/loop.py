@@ -154,7 +154,7 @@ def _train(
     guide = load_guide(config.guide, splits.train, pretrained, cache) if config.needs_guide else None
     build = batch_builder(config, splits.train, tables, sampler, guide, teacher)
     if teacher:
-        fingerprints["teacher"] = teacher.scores.fingerprint()
+        fingerprints["teacher"] = teacher.fingerprint()
     evaluator = Evaluator(model, labels, config.lengths, config.evaluation)
 
     # ---- Restore: 1. this workdir's newest intact checkpoint, 2. the pretrained encoder -------------------------
@@ -179,7 +179,7 @@ def _train(
     if is_first():
         workdirs.claim(workdir, config)
         # For evaluations, which measure the overlap of their queries and targets with the training graphs.
-        taught = [teacher.scores.training_hashes()] if teacher else []
+        taught = [teacher.training_hashes()] if teacher else []
         TrainingHashes.union([TrainingHashes.of(splits.train), *taught]).write(workdir / workdirs.TRAINED_ON)
         write_atomically(workdir / workdirs.SKILLS, "\n".join(graphs.skills).encode())
     first = int(state.step)

@@ -1,4 +1,4 @@
-"""Reads the scores of a teacher from a file."""
+"""Reads the scores of a teacher from files."""
 
 from __future__ import annotations
 
@@ -12,21 +12,19 @@ from jaxtyping import Bool
 
 from uwe_jax.config import Config
 from uwe_jax.data.dense_scores import DenseScores
-from uwe_jax.data.node_names import NameDraw
 from uwe_jax.data.split import TRAIN, assign_splits
-from uwe_jax.data.teacher import Teacher, TeacherScores
+from uwe_jax.data.teacher import Teacher, TeacherScores, numbered
 from uwe_jax.data.text import normalise
 from uwe_jax.data.tokens import Tokeniser
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import near_on_disk
-from uwe_jax.runtime.kinds import QUERY
 from uwe_jax.runtime.progress import counted
 from uwe_jax.runtime.remote import is_remote, local_copy
 from uwe_jax.sources.tables.problems import Problems, shorten
 from uwe_jax.sources.tables.reading import read_rows
 
 LOG = logging.getLogger(__name__)
-_FORM = "a table with a query, a target and a score per row, or an .npz of `uwe-jax teach`"
+_FORM = "a table with a query, a target and a score per row, or an .npz of `uwe-jax teach`; several with commas between"
 _FLOAT32 = 3e38
 
 
@@ -34,22 +32,24 @@ def load_teacher(config: Config, tokeniser: Tokeniser, cache: Path) -> Teacher:
     """Reads a teacher's scores, without pairs of which a text is held out, and tokenises their texts.
 
     Raises:
-      UserError: the file is missing or broken, or has too few queries with two scored targets.
+      UserError: a file is missing or broken, or has too few queries with two scored targets.
     """
     settings = config.loss.distillation
-    path = local_copy(settings.path, cache) if is_remote(settings.path) else Path(settings.path).expanduser()
+    files = tuple(_read(path, config, cache) for path in _paths(settings.path))
+    tables = {kind: tokeniser.table(each, label=f"a teacher's {kind} texts") for kind, each in numbered(files).items()}
+    return Teacher(files, tables, settings, config.seed)
+
+
+def _paths(given: str) -> list[str]:
+    """Returns the files that are given, separated by commas, which may be in a path, too."""
+    return [given] if Path(given).expanduser().is_file() else [each.strip() for each in given.split(",")]
+
+
+def _read(given: str, config: Config, cache: Path) -> TeacherScores | DenseScores:
+    path = local_copy(given, cache) if is_remote(given) else Path(given).expanduser()
     if not path.is_file():
         raise UserError(f"loss.distillation.path {path} is not a file.{near_on_disk(path)} Name {_FORM}.")
-    scores: TeacherScores | DenseScores
-    names = None
-    if path.suffix.lower() == ".npz":
-        scores = _dense(path, config)
-        if scores.names.texts:
-            names = NameDraw({QUERY: scores.queries}, {QUERY: scores.names}, config.seed)
-    else:
-        scores = _of_table(path, config)
-    tables = {kind: tokeniser.table(each, label=f"a teacher's {kind} texts") for kind, each in scores.texts.items()}
-    return Teacher(scores, tables, settings, config.seed, names)
+    return _dense(path, config) if path.suffix.lower() == ".npz" else _of_table(path, config)
 
 
 def _of_table(path: Path, config: Config) -> TeacherScores:
