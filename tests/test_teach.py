@@ -72,6 +72,24 @@ def test_scores_equal_the_formula_of_the_rankers_scores(folder, model, weights, 
     assert "near=60" not in said.err  # of 4 targets training refuses it
 
 
+def test_targets_are_read_by_all_their_names_on_request(folder, model, capsys):
+    rows = ["label,others", "care for patients,nurse people|tend the sick", "write code,", "care,nurse people"]
+    (folder / "named.csv").write_text("\n".join(rows) + "\n")
+    (folder / "titles.txt").write_text("night nurse\ncoder\n")
+    given = ["--model", model, "--queries=titles.txt", "--query-descriptions=", "--targets=named.csv"]
+    teach.main([*given, "--target-names-column=others", "--out=teacher.npz"])
+    found = DenseScores.read(folder / "teacher.npz")
+    ranker = uwe_jax.load(model)
+    names = [["nurse people", "tend the sick"], [], ["nurse people"]]
+    index = ranker.encode_targets(list(found.targets), names=names, dtype="float32", progress=False)
+    for query, scores in zip(found.queries, found.scores, strict=True):
+        ranked = {hit.text: hit.score for hit in ranker.rank(query, index)}
+        np.testing.assert_allclose(scores, [ranked[target] for target in found.targets], rtol=1e-3, atol=1e-3)
+    said = capsys.readouterr().out
+    assert "The targets are read by 3 further names as well." in said
+    assert "description" not in said
+
+
 def test_occupations_and_skills_of_esco_are_read_from_its_zips(tmp_path, model):
     write_release(tmp_path / "esco")
     kinds = ("--query-kind=occupations", "--target-kind=skills")
@@ -86,7 +104,7 @@ def test_occupations_and_skills_of_esco_are_read_from_its_zips(tmp_path, model):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--query-descriptions="], "None of the 3 queries of jobs.csv.* has a description.*--query-descriptions"),
+        (["--query-descriptions="], "None of the 3 queries of jobs.csv.* has a description.*with --target-names"),
         (["--query-descriptions=summary"], "has no column 'summary'. Its columns: id, .*with --query-descriptions"),
         (["--query-names=title"], "--query-names names the column 'title', which is that of texts already"),
         (["--out=teacher.csv"], r"--out teacher\.csv does not end in \.npz"),

@@ -1,4 +1,4 @@
-"""`uwe-jax teach`: scores pairs with a teacher that reads descriptions, for a model that learns from labels."""
+"""`uwe-jax teach`: scores pairs with a teacher that reads more than labels, for a model that learns from labels."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder, make_out
 from uwe_jax.runtime.options import NumberList, OptionalInt, OptionalPath, at_least, read_options
 
-ABOUT = """Scores pairs with a teacher that reads descriptions, for a model that learns from labels.
+ABOUT = """Scores pairs with a teacher that reads descriptions and names, for a model that learns from labels.
 
 A query is read by its label and by the sentences of its description, a target by its label:
   uwe-jax teach --model uwe-minilm --queries downloads/esco --query-kind occupations \\
       --targets downloads/esco --target-kind skills --out scores.npz
   uwe-jax teach --queries jobs.csv --query-descriptions summary --targets skills.csv --out scores.npz
+
+With --target-names a target is read by all its names, as when it is ranked:
+  uwe-jax teach --queries downloads/onet --query-kind titles --query-descriptions "" \\
+      --targets downloads/esco --target-kind occupations --target-names --out titles.npz
 
 A model that reads labels alone is trained on the scores, beside its graphs (docs/training.md has more settings):
   uwe-jax train --config=quickstart --config.loss.distillation.path=scores.npz"""
@@ -45,6 +49,8 @@ class Options:
       target_kind: of --targets where they are a folder, as --kind of `uwe-jax index`.
       target_column: column of --targets with the labels.
       target_id_column: column of --targets with the ids.
+      target_names: read targets by all their names: ESCO's alternative labels, in a table the rows with one id.
+      target_names_column: column of --targets with further names of every target; implies --target-names.
       language: of the descriptions and of ESCO's labels.
       version: of ESCO or O*NET, such as 1.1.1 or 29.3; by default the newest there is.
       max_tokens: longer texts are truncated; by default as of `uwe-jax index`.
@@ -64,6 +70,8 @@ class Options:
     target_kind: str = ""
     target_column: str = ""
     target_id_column: str = ""
+    target_names: bool = False
+    target_names_column: str = ""
     language: str = "en"
     version: str = ""
     max_tokens: OptionalInt = None
@@ -113,11 +121,13 @@ def main(arguments: Sequence[str]) -> None:
         kind=options.target_kind,
         column=options.target_column,
         id_column=options.target_id_column,
+        names=options.target_names_column,
         flag="--target-column",
         kind_flag="--target-kind",
     )
     ranker = load(options.model or DEFAULT_MODEL, cache_dir=cache_folder(options.cache), max_tokens=options.max_tokens)
-    teach(ranker, queries, targets, options.weights, options.out, options.language)
+    by_names = options.target_names or bool(options.target_names_column)
+    teach(ranker, queries, targets, options.weights, options.out, options.language, target_names=by_names)
 
 
 run = entry_point(

@@ -1,11 +1,11 @@
-"""Scores of a teacher that reads the descriptions of its queries, for a model that is to learn from labels alone."""
+"""Scores of a teacher that reads more of its queries and targets than labels, for a model that learns from labels."""
 
 from __future__ import annotations
 
 import itertools
 import logging
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +14,9 @@ from jaxtyping import Float
 
 from uwe_jax.data.dense_scores import DenseScores, check_size
 from uwe_jax.data.node_names import NodeNames
+from uwe_jax.evaluation.ranker import Score
+from uwe_jax.evaluation.target_names import NamesScore
+from uwe_jax.evaluation.tasks.task import TargetNames
 from uwe_jax.retrieval.ranker import Ranker
 from uwe_jax.retrieval.store.columns import DESCRIPTION
 from uwe_jax.retrieval.table_targets import Targets
@@ -37,45 +40,64 @@ class _Read:
 
 
 def teach(
-    ranker: Ranker, queries: Targets, targets: Targets, weights: Sequence[int], out: Path, language: str = "en"
+    ranker: Ranker,
+    queries: Targets,
+    targets: Targets,
+    weights: Sequence[int],
+    out: Path,
+    language: str = "en",
+    *,
+    target_names: bool = False,
 ) -> None:
-    """Scores every query, by its label and the sentences of its description, with every target, by its label.
+    """Scores every query, by its label and the sentences of its description, with every target.
 
     Args:
       ranker: the teacher.
       queries: with descriptions and, optional, other names, which are kept and not scored.
-      targets: whose further names are not read.
+      targets: with further names, which are read if `target_names`.
       weights: of `read_scores`.
       out: the .npz to write; see `DenseScores`.
       language: of the descriptions, as of `cut_sentences`.
+      target_names: score targets by all their names, as `uwe_jax.scoring.names.name_scores`, not by their labels.
 
     Raises:
-      UserError: no query has a description, the scores are too many, or a text cannot be scored.
+      UserError: no query has a description and no target a further name, the scores are too many, or a text cannot be
+        scored.
     """
     texts = texts_of(queries, language)
-    labels, candidates = tuple(texts), tuple(dict.fromkeys(targets.texts))
+    names_of = {label: own.names if target_names else [] for label, own in texts_of(targets).items()}
+    labels, candidates = tuple(texts), tuple(names_of)
     for read, kept in ((queries, labels), (targets, candidates)):
         if notes := (*read.notes, *noted(len(read) - len(kept), "labels equal to an earlier one, and joined with it")):
             LOG.info(f"{read.origin}: {'; '.join(notes)}.")
     described = [each for each in texts.values() if each.sentences]
-    if not described:
+    further = sum(map(len, names_of.values()))
+    if not described and not further:
         raise UserError(
-            f"None of the {counted(len(labels), 'query')} of {queries.origin} has a description, so the teacher would "
-            "read no more than the model that learns from it. Name a column of descriptions with --query-descriptions."
+            f"None of the {counted(len(labels), 'query')} of {queries.origin} has a description, and no target is read "
+            "by further names, so the teacher would read no more than the model that learns from it. Name a column of "
+            "descriptions with --query-descriptions, or read the targets' names with --target-names."
         )
     check_size(len(labels), len(candidates))
     sentences = [each for own in described for each in own.sentences]
     for note in ranker.truncation(sentences).notes("sentences"):
         LOG.warning(f"{note}. --max-tokens sets another limit.")
-    scores = label_and_sentence_scores(ranker, texts, candidates, weights)
+    scores = label_and_sentence_scores(target_scorer(ranker, names_of), texts, len(candidates), weights)
     names = NodeNames.of(labels, {k: own.names for k, own in enumerate(texts.values())})
     about = {"model": ranker.name, "scorer": scorer_text(ranker.scorer), "weights": list(weights)}
     DenseScores.of(labels, candidates, names, scores).write(out, about)
+    read = [f"There are {len(names.texts):,} further names of queries."]
+    if further:
+        read.insert(0, f"The targets are read by {counted(further, 'further name')} as well.")
+    if described:
+        read.insert(
+            0,
+            f"{len(described):,} of the queries have a description, of {len(sentences) / len(described):.1f} sentences "
+            f"on average; {len(labels) - len(described):,} are scored by their label alone.",
+        )
     report(
         f"{out}: scores of {counted(len(labels), 'query')} with {counted(len(candidates), 'target')} by {ranker.name}, "
-        f"{out.stat().st_size / 1e6:,.1f} MB. {len(described):,} of the queries have a description, of "
-        f"{len(sentences) / len(described):.1f} sentences on average; {len(labels) - len(described):,} are scored by "
-        f"their label alone. There are {len(names.texts):,} further names of queries."
+        f"{out.stat().st_size / 1e6:,.1f} MB. {' '.join(read)}"
     )
     # Training leaves held-out targets out and refuses fewer than `near`.
     near = f" --config.loss.distillation.near={_NEAR}" if len(candidates) >= 2 * _NEAR else ""
@@ -99,16 +121,30 @@ def texts_of(queries: Targets, language: str = "en") -> dict[str, _Read]:
     return found
 
 
+def target_scorer(ranker: Ranker, names_of: Mapping[str, Sequence[str]]) -> Score:
+    """Returns a function of q texts to the scores [q, n] of n targets, given by their labels with further names."""
+    if not any(names_of.values()):
+        return ranker.index(tuple(names_of))
+    names = TargetNames.of([(label, *own) for label, own in names_of.items()])
+    return NamesScore(ranker, names, ranker.how.label_weight, "a teacher")
+
+
 def label_and_sentence_scores(
-    ranker: Ranker, queries: dict[str, _Read], targets: Sequence[str], weights: Sequence[int]
+    score: Score, queries: Mapping[str, _Read], targets: int, weights: Sequence[int]
 ) -> Float[np.ndarray, "q n"]:
     """Returns (a A + b B + m M) / (a + b + m) of every query and target, float16.
 
     A is the score of the query's label; B is the best, and M the mean, of the scores of its sentences, or of its label
-    where there are none. The weights are a, b and m.
+    where there are none.
+
+    Args:
+      score: of `target_scorer`.
+      queries: by label.
+      targets: n.
+      weights: a, b and m.
     """
-    score, total = ranker.index(targets), sum(weights)
-    found = np.empty((len(queries), len(targets)), np.float16)
+    total = sum(weights)
+    found = np.empty((len(queries), targets), np.float16)
     starts = range(0, len(queries), _AT_ONCE)
     for start in progress(starts, label="Scoring queries", unit=" batches", total=len(starts)):
         rows = [(label, *own.sentences) for label, own in itertools.islice(queries.items(), start, start + _AT_ONCE)]

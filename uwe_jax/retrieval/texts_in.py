@@ -121,7 +121,7 @@ def _of_downloads(
             return Targets.of(where, labelled, notes=concepts.notes)
         assert onet is not None
         if described and kind != "occupations":
-            raise UserError(f"O*NET has descriptions of occupations alone, and the targets are {kind}.")
+            raise UserError(f"O*NET has descriptions of occupations alone, not of {kind}. Give '' as their column.")
         rows = onet.rows(tables.DESCRIPTIONS if described else ONET_KINDS[kind])
         titles: dict[str, list[Name]] = defaultdict(list)
         notes: list[str] = []
