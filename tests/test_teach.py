@@ -88,6 +88,10 @@ def test_targets_are_read_by_all_their_names_on_request(folder, model, capsys):
     said = capsys.readouterr().out
     assert "The targets are read by 3 further names as well." in said
     assert "description" not in said
+    teach.main([*given, "--target-names-column=others", "--out=one.npz", "--max-queries=1"])
+    (one,) = DenseScores.read(folder / "one.npz").queries
+    assert found.queries.count(one) == 1
+    assert "1 of 2 queries drawn at random" in capsys.readouterr().err
 
 
 def test_occupations_and_skills_of_esco_are_read_from_its_zips(tmp_path, model):

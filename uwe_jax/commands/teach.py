@@ -53,6 +53,7 @@ class Options:
       target_names_column: column of --targets with further names of every target; implies --target-names.
       language: of the descriptions and of ESCO's labels.
       version: of ESCO or O*NET, such as 1.1.1 or 29.3; by default the newest there is.
+      max_queries: score at most so many queries, drawn at random, the same ones every time; 0 scores all.
       max_tokens: longer texts are truncated; by default as of `uwe-jax index`.
       cache: folder of downloaded encoders; by default $UWE_JAX_CACHE or the user's cache folder.
     """
@@ -74,11 +75,13 @@ class Options:
     target_names_column: str = ""
     language: str = "en"
     version: str = ""
+    max_queries: int = 0
     max_tokens: OptionalInt = None
     cache: Annotated[str, tyro.conf.arg(name="cache-dir")] = ""
 
     def __post_init__(self) -> None:
         at_least(MIN_TOKENS, max_tokens=self.max_tokens)
+        at_least(0, max_queries=self.max_queries)
         for name in ("queries", "targets", "out"):
             if getattr(self, name) is None:
                 raise UserError(f"--{name} is required. Run `uwe-jax teach --help`.")
@@ -126,8 +129,16 @@ def main(arguments: Sequence[str]) -> None:
         kind_flag="--target-kind",
     )
     ranker = load(options.model or DEFAULT_MODEL, cache_dir=cache_folder(options.cache), max_tokens=options.max_tokens)
-    by_names = options.target_names or bool(options.target_names_column)
-    teach(ranker, queries, targets, options.weights, options.out, options.language, target_names=by_names)
+    teach(
+        ranker,
+        queries,
+        targets,
+        options.weights,
+        options.out,
+        options.language,
+        target_names=options.target_names or bool(options.target_names_column),
+        max_queries=options.max_queries,
+    )
 
 
 run = entry_point(

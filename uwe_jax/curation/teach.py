@@ -23,6 +23,7 @@ from uwe_jax.retrieval.table_targets import Targets
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.progress import counted, progress, report
 from uwe_jax.scoring.scorer_text import scorer_text
+from uwe_jax.scoring.statistics import fixed_sample
 from uwe_jax.sources.notes import counted as noted
 from uwe_jax.sources.vacancies.sentences import cut_sentences, plain_text
 
@@ -48,6 +49,7 @@ def teach(
     language: str = "en",
     *,
     target_names: bool = False,
+    max_queries: int = 0,
 ) -> None:
     """Scores every query, by its label and the sentences of its description, with every target.
 
@@ -55,10 +57,11 @@ def teach(
       ranker: the teacher.
       queries: with descriptions and, optional, other names, which are kept and not scored.
       targets: with further names, which are read if `target_names`.
-      weights: of `read_scores`.
+      weights: of `label_and_sentence_scores`.
       out: the .npz to write; see `DenseScores`.
       language: of the descriptions, as of `cut_sentences`.
       target_names: score targets by all their names, as `uwe_jax.scoring.names.name_scores`, not by their labels.
+      max_queries: score only so many queries, drawn at random; 0 scores all.
 
     Raises:
       UserError: no query has a description and no target a further name, the scores are too many, or a text cannot be
@@ -70,6 +73,10 @@ def teach(
     for read, kept in ((queries, labels), (targets, candidates)):
         if notes := (*read.notes, *noted(len(read) - len(kept), "labels equal to an earlier one, and joined with it")):
             LOG.info(f"{read.origin}: {'; '.join(notes)}.")
+    if len(drawn := fixed_sample(len(labels), max_queries)) < len(labels):
+        LOG.info(f"{len(drawn):,} of {len(labels):,} queries drawn at random.")
+        labels = tuple(labels[k] for k in drawn)
+        texts = {label: texts[label] for label in labels}
     described = [each for each in texts.values() if each.sentences]
     further = sum(map(len, names_of.values()))
     if not described and not further:
