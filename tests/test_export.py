@@ -25,9 +25,11 @@ from uwe_jax.commands.export import main
 from uwe_jax.config import (
     BatchSettings,
     Config,
+    DistillationSettings,
     EncoderSettings,
     EvaluationSettings,
     LengthSettings,
+    LossSettings,
     ScorerSettings,
     SourceSettings,
 )
@@ -57,13 +59,14 @@ MAX_TOKENS = 8
 ROOT = Path(__file__).parents[1]
 
 
-def write_run(workdir, encoder, dtype="float32", learn_tau_a=True, seed=1):
+def write_run(workdir, encoder, dtype="float32", learn_tau_a=True, seed=1, teacher=""):
     """The workdir of a finished run: moved weights, learned temperatures, and its summary."""
     config = Config(
         workdir=str(workdir),
         steps=7,
         encoder=EncoderSettings(name=str(encoder), dtype=dtype),
         scorer=ScorerSettings(learn_tau_a=learn_tau_a),
+        loss=LossSettings(distillation=DistillationSettings(path=teacher, weight=0.5)),
     )
     pretrained, rng = load_encoder(str(encoder)), np.random.default_rng(seed)
     moved = jax.tree.map(lambda x: x + 0.1 * rng.standard_normal(x.shape).astype(np.float32), pretrained.params)
@@ -72,7 +75,7 @@ def write_run(workdir, encoder, dtype="float32", learn_tau_a=True, seed=1):
     state = {"params": {"encoder": moved, "scorer": scorer}, "step": np.int32(7)}
     meta = {
         "encoder": {"provenance": pretrained.provenance, **pretrained.config.to_hf()},
-        "fingerprints": {"job": "ab12", "alias": "cd34"},
+        "fingerprints": {"job": "ab12", "alias": "cd34"} | ({"teacher": "ef56"} if teacher else {}),
         "before": None,
         "validation": {"macro_map": 61.25},
     }
@@ -345,6 +348,14 @@ def test_a_run_that_continued_from_an_export_records_it(exports, cache, tmp_path
     manifest = json.loads((first / "uwe_jax.json").read_text())
     assert earlier == {key: manifest[key] for key in ("name", "fingerprint", "training")}
     assert f"Training continued from run (`{manifest['fingerprint']}`)" in (second / "README.md").read_text()
+
+
+def test_the_card_of_a_run_with_a_teacher_names_its_files(exports, cache, tmp_path):
+    run = write_run(tmp_path / "run", exports["bert"].folder, teacher="/home/me/jobs.npz,/home/me/titles.npz")
+    text = (export(*options(run, tmp_path / "out", cache)) / "README.md").read_text()
+    assert "A teacher's scores (jobs.npz,titles.npz) are learned as well, weight 0.5." in text
+    assert "| teacher | `ef56` |" in text
+    assert "/home" not in text
 
 
 def test_an_export_on_the_hub_is_ranked_as_it_was_trained(exports, cache, tmp_path, monkeypatch):

@@ -174,7 +174,14 @@ def _run(training: dict[str, Any]) -> str:
         f"- {escape(name)}: {escape(part.get('source') or name)}, weight {part.get('weight', 1.0):g}"
         for name, part in source.get("parts", {}).items()
     ] or [f"- {escape(' '.join((source['source'], source.get('version', ''))))}"]
-    graphs = [(f"skill-{escape(kind)}", _code(digest)) for kind, digest in training["fingerprints"].items()]
+    graphs = [
+        (kind if kind == "teacher" else f"skill-{escape(kind)}", _code(digest))
+        for kind, digest in training["fingerprints"].items()
+    ]
+    distilled = ""
+    if files := config.get("loss", {}).get("distillation", {}).get("path"):
+        weight = config["loss"]["distillation"]["weight"]
+        distilled = f" A teacher's scores ({escape(files)}) are learned as well, weight {weight:g}."
     began = ""
     if earlier := training.get("started_from"):
         began = f" Training continued from {escape(earlier['name'])} ({_code(earlier['fingerprint'])})."
@@ -187,7 +194,8 @@ def _run(training: dict[str, Any]) -> str:
     return (
         "Many-to-many InfoNCE on bipartite graphs of skills with job titles, vacancy sentences and "
         f"aliases: step {training['step']:,} of {config['steps']:,}, {batch:,} skills per step, peak learning rate "
-        f"{optimiser:g}, seed {config['seed']}.{began}{blended} `uwe_jax.json` has all settings. Sources:\n\n"
+        f"{optimiser:g}, seed {config['seed']}.{began}{distilled}{blended} `uwe_jax.json` has all settings. "
+        "Sources:\n\n"
         + "\n".join(parts)
         + ("\n\n" + markdown_rows(("graph", "fingerprint"), graphs, left=(0, 1)) if graphs else "")
     )

@@ -171,13 +171,15 @@ def without_folders(config: dict[str, Any]) -> dict[str, Any]:
 
     >>> without_folders({"workdir": "/home/me/runs/mine", "source": {"path": "data/esco", "language": "en"}})
     {'workdir': 'mine', 'source': {'path': 'esco', 'language': 'en'}}
+    >>> without_folders({"path": "/home/me/jobs.npz, titles.npz"})  # files of a teacher
+    {'path': 'jobs.npz,titles.npz'}
     """
     cut: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, dict):
             cut[key] = without_folders(value)
         elif key in ("workdir", "path", "tasks_path", "cache_dir") or (key == "name" and not hub_id(value)):
-            cut[key] = Path(value).name
+            cut[key] = ",".join(Path(each.strip()).name for each in value.split(","))
         else:
             cut[key] = value
     return cut
