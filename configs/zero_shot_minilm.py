@@ -42,7 +42,7 @@ ESCO_RELATIONS = {
     "esco_relations": {"source": "esco", "graphs": ("skill_job",), "weight": 8.0},
     "esco_skill_alias": {"source": "esco", "graphs": ("skill_alias",), "weight": 3.0},
 }
-VARIANTS = {"job_names": ESCO_JOB_NAMES, "esco": ESCO_JOB_NAMES | ESCO_RELATIONS}
+VARIANTS = {"job_names": ESCO_JOB_NAMES, "taught": ESCO_JOB_NAMES, "esco": ESCO_JOB_NAMES | ESCO_RELATIONS}
 DIRECTIONS = [each for kind in ("job", "vacancy", "alias") for each in (f"skill_to_{kind}", f"{kind}_to_skill")]
 
 
@@ -85,6 +85,16 @@ def get_config(alone=""):
             config.split.validation = 0.0
             config.split.test = 0.1
             measured = "skill_to_job"
+        elif alone == "taught":
+            config.workdir = "runs/zero_shot_taught"
+            config.encoder.name = "runs/first"  # an export of the run of :job_names
+            config.encoder.wise_ft_alpha = 1.0  # the first run was blended already
+            config.steps = 300
+            config.batch.global_batch_size = 64
+            config.loss.distillation.update(
+                path="occupations.npz,titles.npz", queries=32, targets=8, near=60, symmetric=True, weight=2.0
+            )
+            config.split.validation = 0.0
     elif alone:
         if alone not in ALONE:
             known = f"{', '.join(ALONE)}; {' and '.join(VARIANTS)} add to all of them"
