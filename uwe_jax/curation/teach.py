@@ -89,7 +89,9 @@ def teach(
     sentences = [each for own in described for each in own.sentences]
     for note in ranker.truncation(sentences).notes("sentences"):
         LOG.warning(f"{note}. --max-tokens sets another limit.")
-    scores = label_and_sentence_scores(target_scorer(ranker, names_of), texts, len(candidates), weights)
+    # As many more queries at once as there are names, of which a `NamesScore` takes fewer queries at once.
+    at_once = _AT_ONCE * (1 + further // len(candidates))
+    scores = label_and_sentence_scores(target_scorer(ranker, names_of), texts, len(candidates), weights, at_once)
     names = NodeNames.of(labels, {k: own.names for k, own in enumerate(texts.values())})
     about = {"model": ranker.name, "scorer": scorer_text(ranker.scorer), "weights": list(weights)}
     DenseScores.of(labels, candidates, names, scores).write(out, about)
@@ -137,7 +139,7 @@ def target_scorer(ranker: Ranker, names_of: Mapping[str, Sequence[str]]) -> Scor
 
 
 def label_and_sentence_scores(
-    score: Score, queries: Mapping[str, _Read], targets: int, weights: Sequence[int]
+    score: Score, queries: Mapping[str, _Read], targets: int, weights: Sequence[int], at_once: int
 ) -> Float[np.ndarray, "q n"]:
     """Returns (a A + b B + m M) / (a + b + m) of every query and target, float16.
 
@@ -149,12 +151,13 @@ def label_and_sentence_scores(
       queries: by label.
       targets: n.
       weights: a, b and m.
+      at_once: queries whose sentences are encoded together.
     """
     total = sum(weights)
     found = np.empty((len(queries), targets), np.float16)
-    starts = range(0, len(queries), _AT_ONCE)
+    starts = range(0, len(queries), at_once)
     for start in progress(starts, label="Scoring queries", unit=" batches", total=len(starts)):
-        rows = [(label, *own.sentences) for label, own in itertools.islice(queries.items(), start, start + _AT_ONCE)]
+        rows = [(label, *own.sentences) for label, own in itertools.islice(queries.items(), start, start + at_once)]
         scores = score([*itertools.chain.from_iterable(rows)])
         ends = np.cumsum([len(row) for row in rows])[:-1]
         for row, own in enumerate(np.split(scores, ends), start):
