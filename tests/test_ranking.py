@@ -95,6 +95,22 @@ def test_even_chunks_are_as_few_and_the_largest_is_least():
     assert tokens.part(0, 0).even_chunks(20) == []
 
 
+def test_calls_of_many_chunks_take_one_shape_whatever_their_tokens(rng, targets, monkeypatch):
+    shapes = set()
+
+    def recorded(*args):
+        packed = packed_queries(*args)
+        shapes.add(tuple(part.shape for part in packed))
+        return packed
+
+    packed_queries = spaces.packed_queries
+    monkeypatch.setattr(spaces, "packed_queries", recorded)
+    space = TargetSpace.build(targets, ScorerSettings())
+    for longest in (5, 6, 7, 8):
+        space.scores(ragged(rng, rng.integers(3, longest + 1, 120)), space.settings.temperatures)
+    assert len(shapes) == 1
+
+
 def test_chunks_blocks_and_spans_change_nothing(queries, targets, small_blocks):
     space = TargetSpace.build(targets, ScorerSettings())
     assert len(space.spans) > 1

@@ -35,6 +35,7 @@ from uwe_jax.scoring.tokens import unit_tokens
 _QUERY_TOKENS = 1024  # scored at once
 _SIDED_QUERY_TOKENS = 128  # the target's side sums over each query's tokens by a product with all queries
 _SIDED_QUERIES = 32
+_MANY_CHUNKS = 4  # at least three quarters of the tokens of each are real
 _ONE_QUERY = 64  # tokens
 # With few shapes: sizes in tokens that queries are padded to, four per text.
 _FEW_QUERY_TOKENS = (16, 128, _QUERY_TOKENS)
@@ -230,8 +231,11 @@ class TargetSpace:
         most = _QUERY_TOKENS if settings.side == "query" else _SIDED_QUERY_TOKENS
         texts = most // _TOKENS_PER_TEXT if self.few_shapes else None if most == _QUERY_TOKENS else _SIDED_QUERIES
         chunks = list(queries.chunks(most, texts) if self.few_shapes else queries.even_chunks(most, texts))
-        # All in the shape of the largest: compiling for another one takes longer than scoring the padding.
+        # All in the shape of the largest: compiling for another one takes longer than scoring the padding. Those of many
+        # chunks are nearly full, so that the next call of as many queries needs no other program either.
         sizes = [_padded(int(queries.offsets[stop] - queries.offsets[start]), stop - start) for start, stop in chunks]
+        if len(chunks) >= _MANY_CHUNKS:
+            sizes.append((most, 1))
         least = tuple(map(max, zip(*sizes, strict=True))) if len(chunks) > 1 and not self.few_shapes else (0, 0)
         first, every = share
         for start, stop in itertools.islice(chunks, first, None, every):
