@@ -18,7 +18,7 @@ from uwe_jax.retrieval.ranker import Ranker
 from uwe_jax.retrieval.store.columns import DESCRIPTION
 from uwe_jax.retrieval.table_targets import Targets
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.progress import counted, progress, report
+from uwe_jax.runtime.progress import counted, data_size, progress, report
 from uwe_jax.scoring.scorer_text import scorer_text
 from uwe_jax.sources.notes import counted as noted
 from uwe_jax.sources.vacancies.sentences import cut_sentences, plain_text
@@ -73,7 +73,7 @@ def teach(
     DenseScores.of(labels, candidates, names, scores).write(out, about)
     report(
         f"{out}: scores of {counted(len(labels), 'query')} with {counted(len(candidates), 'target')} by {ranker.name}, "
-        f"{out.stat().st_size / 1e6:,.1f} MB. {len(described):,} of the queries have a description, of "
+        f"{data_size(out.stat().st_size)}. {len(described):,} of the queries have a description, of "
         f"{len(sentences) / len(described):.1f} sentences on average; {len(labels) - len(described):,} are scored by "
         f"their label alone. There are {len(names.texts):,} further names of queries."
     )

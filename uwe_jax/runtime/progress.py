@@ -84,6 +84,18 @@ def duration(seconds: float) -> str:
 class StepClock:
     """Estimates time per step, without compilation and validations, and the time left.
 
+def data_size(size: float) -> str:
+    """Formats bytes of files and transfers for people, in decimal units.
+
+    >>> data_size(1), data_size(512), data_size(2_300), data_size(999_960), data_size(4.2e9)
+    ('1 byte', '512 bytes', '2.3 kB', '1.0 MB', '4.2 GB')
+    """
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if round(size / unit, 1) >= 1:
+            return f"{size / unit:,.1f} {name}"
+    return counted(int(size), "byte")
+
+
     Args:
       first: steps already taken.
       last: total number of steps.
