@@ -90,7 +90,7 @@ def test_every_task_is_measured_once_in_each_of_its_languages(data):
         "job_normalisation": ("Job normalisation", "job_normalisation", "en"),
         "job_normalisation_en_de": ("Job normalisation (en-de)", "job_normalisation", "en-de"),
     }
-    reasons = {each["task"]: each["reason"] for each in skipped}
+    reasons = {each.task: each.reason for each in skipped}
     only = "Its queries are in 'en' only, and 'de-en' was asked for: add it to --languages."
     assert reasons["job_normalisation_de_en"] == only
     assert "skills_fr.csv" in reasons["job_to_skill_fr"]

@@ -94,14 +94,14 @@ def test_missing_splits_name_those_there_are(tmp_path):
     assert load(folder).split == "validation"
     specs = choose([str(folder)])
     tasks, (skipped,) = load_tasks(specs, sources_of(folder), "test")
-    assert (tasks, skipped["reason"]) == ([], "Its publisher has no test split, only validation.")
-    with pytest.raises(UserError, match="None of the 1 requested tasks can be measured"):
+    assert (tasks, skipped.reason) == ([], "Its publisher has no test split, only validation.")
+    with pytest.raises(UserError, match="None of 1 requested task can be measured"):
         run("--model", "bm25", "--tasks", folder, "--split", "train", "--out", tmp_path / "out")
     for name in ("gold", "silver"):
         (folder / "qrels" / f"{name}.trec").write_text(DEV)
     (folder / "qrels" / "dev.tsv").unlink()
     _, (skipped,) = load_tasks(choose([str(folder)]), sources_of(folder), "any")
-    assert skipped["reason"] == "Its splits are gold, silver: name the qrels of one with --tasks."
+    assert skipped.reason == "Its splits are gold, silver: name the qrels of one with --tasks."
     assert load(folder / "qrels" / "gold.trec").split == "gold"
     (folder / "qrels" / "gold.tsv").write_text(DEV)
     assert "qrels has gold.trec, gold.tsv, silver.trec. Expected one file" in message(folder).replace(

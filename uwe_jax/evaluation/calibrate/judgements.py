@@ -63,7 +63,7 @@ def read_judgements(options: CalibrateOptions, index: Index) -> dict[str, list[J
             if tasks:
                 break
         else:
-            raise UserError(f"The task {spec.name} cannot be read: {skipped[0]['reason']}")
+            raise UserError(f"The task {spec.name} cannot be read: {skipped[0].reason}")
         found[spec.name] = of_task(tasks[0].sample(options.max_queries), index)
     return found
 
