@@ -22,11 +22,13 @@ from uwe_jax.runtime.files import near_on_disk
 from uwe_jax.runtime.kinds import QUERY
 from uwe_jax.runtime.progress import counted
 from uwe_jax.runtime.remote import is_remote, local_copy
+from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, table_format
 from uwe_jax.sources.tables.problems import Problems, shorten
 from uwe_jax.sources.tables.reading import read_rows
 
 LOG = logging.getLogger(__name__)
 _FORM = "a table with a query, a target and a score per row, or an .npz of `uwe-jax teach`"
+_COLUMNS = {"query": "text", "target": "text", "score": "float"}
 _FLOAT32 = 3e38
 
 
@@ -37,12 +39,10 @@ def load_teacher(config: Config, tokeniser: Tokeniser, cache: Path) -> Teacher:
       UserError: the file is missing or broken, or has too few queries with two scored targets.
     """
     settings = config.loss.distillation
-    path = local_copy(settings.path, cache) if is_remote(settings.path) else Path(settings.path).expanduser()
-    if not path.is_file():
-        raise UserError(f"loss.distillation.path {path} is not a file.{near_on_disk(path)} Name {_FORM}.")
+    path = _local(settings.path, cache)
     scores: TeacherScores | DenseScores
     names = None
-    if path.suffix.lower() == ".npz":
+    if _is_dense(path):
         scores = _dense(path, config)
         if scores.names.texts:
             names = NameDraw({QUERY: scores.queries}, {QUERY: scores.names}, config.seed)
@@ -50,6 +50,39 @@ def load_teacher(config: Config, tokeniser: Tokeniser, cache: Path) -> Teacher:
         scores = _of_table(path, config)
     tables = {kind: tokeniser.table(each, label=f"a teacher's {kind} texts") for kind, each in scores.texts.items()}
     return Teacher(scores, tables, settings, config.seed, names)
+
+
+def check_teacher(config: Config, cache: Path) -> None:
+    """Refuses a file that `load_teacher` would refuse, by its beginning alone: to be called before graphs are built.
+
+    Raises:
+      UserError: the file is missing or in no known format, lacks columns, its first row is broken, or it has too few
+        queries or targets even if none is held out.
+    """
+    path = _local(config.loss.distillation.path, cache)
+    if _is_dense(path):
+        queries, targets = DenseScores.read_shape(path)
+        _check_targets(targets, f"{targets:,} in {path}", config)
+        _check_queries(queries, f"{counted(queries, 'query')} in {path}", config)
+        return
+    if not table_format(path):
+        raise UserError(
+            f"loss.distillation.path {path} is in no supported format. Name {_FORM}, in {EXPECTED_FORMATS}."
+        )
+    problems = Problems(str(path))
+    next(read_rows(path, path.name, _COLUMNS, problems), None)
+    problems.check()
+
+
+def _local(path: str, cache: Path) -> Path:
+    local = local_copy(path, cache) if is_remote(path) else Path(path).expanduser()
+    if not local.is_file():
+        raise UserError(f"loss.distillation.path {local} is not a file.{near_on_disk(local)} Name {_FORM}.")
+    return local
+
+
+def _is_dense(path: Path) -> bool:
+    return path.suffix.lower() == ".npz"
 
 
 def _of_table(path: Path, config: Config) -> TeacherScores:
@@ -69,6 +102,7 @@ def _of_table(path: Path, config: Config) -> TeacherScores:
         "queries fewer than two scored targets"
     )
     _check_queries(len(compared), about, config)
+    LOG.info(f"The teacher: {about}.")
     return TeacherScores.of(compared)
 
 
@@ -80,12 +114,9 @@ def _dense(path: Path, config: Config) -> DenseScores:
         f"{counted(len(scores.queries), 'query')} of {len(read.queries):,} with {len(scores.names.texts):,} further "
         f"names, and {len(scores.targets):,} of {len(read.targets):,} targets in {path}; the others are held out"
     )
-    if len(scores.targets) < max(2, near):
-        raise UserError(
-            f"The targets of a query are drawn from its best {max(2, near)} (loss.distillation.near, of at least two), "
-            f"but there are only {about}. Score more targets, or lower --config.loss.distillation.near."
-        )
+    _check_targets(len(scores.targets), about, config)
     _check_queries(len(scores.queries), about, config)
+    LOG.info(f"The teacher: {about}.")
     return scores.drawing(near)
 
 
@@ -94,20 +125,28 @@ def _in_training(texts: Sequence[str], config: Config) -> Bool[np.ndarray, " tex
     return assign_splits(texts, validation=split.validation, test=split.test, salt=split.salt) == TRAIN
 
 
+def _check_targets(number: int, about: str, config: Config) -> None:
+    least = max(2, config.loss.distillation.near)
+    if number < least:
+        raise UserError(
+            f"The targets of a query are drawn from its best {least} (loss.distillation.near, of at least two), but "
+            f"there are only {about}. Score more targets, or lower --config.loss.distillation.near."
+        )
+
+
 def _check_queries(number: int, about: str, config: Config) -> None:
     if number < config.loss.distillation.queries:
         raise UserError(
             f"A batch takes {config.loss.distillation.queries} queries of the teacher (loss.distillation.queries), but "
             f"there are only {about}. Score more pairs, or lower --config.loss.distillation.queries."
         )
-    LOG.info(f"The teacher: {about}.")
 
 
 def read_scores(path: Path) -> dict[str, dict[str, float]]:
     """Reads scores by query and target, whose texts are normalised; UserError if a row is broken or contradicted."""
     problems = Problems(str(path))
     scores: dict[str, dict[str, float]] = {}
-    for place, row in read_rows(path, path.name, {"query": "text", "target": "text", "score": "float"}, problems):
+    for place, row in read_rows(path, path.name, _COLUMNS, problems):
         query, target, score = normalise(row["query"]), normalise(row["target"]), row["score"]
         if not query or not target:
             problems.add(place, f"an empty {'target' if query else 'query'}", "a text")
