@@ -137,19 +137,19 @@ def table_targets(
     several: bool = True,
 ) -> Targets:
     """Reads the targets of a table; the arguments are those of `read_targets`.
+    names_flag: str = "--names",
+    descriptions_flag: str = "--descriptions",
 
     Raises:
       UserError: there is no such column, the table is broken, or its further columns are too many or too large.
     """
     table = open_table(path, quoted=True, columns=[column, id_column, names, descriptions])
     column = text_column(path, table, column, flag=flag)
-    prefix = "--query-" if flag.startswith("--query-") else "--"  # as the command calls the flags of this table
-    of_names, of_descriptions = f"{prefix}names", f"{prefix}descriptions"
     id_column = _chosen(path, table, "id", id_column)
-    names = _chosen(path, table, "aliases", names, of_names) if names else ""
-    descriptions = _chosen(path, table, "", descriptions, of_descriptions) if descriptions else ""
+    names = _chosen(path, table, "aliases", names, names_flag) if names else ""
+    descriptions = _chosen(path, table, "", descriptions, descriptions_flag) if descriptions else ""
     taken = {column: "texts", id_column: "ids"}
-    for option, chosen in ((of_names, names), (of_descriptions, descriptions)):
+    for option, chosen in ((names_flag, names), (descriptions_flag, descriptions)):
         if chosen and taken.setdefault(chosen, option) != option:
             raise UserError(
                 f"{path}: {option} names the column {chosen!r}, which is that of {taken[chosen]} already. Name another "
