@@ -207,6 +207,12 @@ def test_tables(tmp_path, name):
         read_targets(path, column="name")
 
 
+def test_texts_with_html_are_counted(tmp_path):
+    rows = [{"label": "C++ &amp; SQL", "aliases": "<b>code</b>"}, {"label": "R&D; <5 years", "aliases": "research"}]
+    (note,) = read_targets(write_rows(tmp_path / "skills.csv", rows), names="aliases").notes
+    assert note.startswith("2 texts with HTML tags or entities read as written, such as 'C++ &amp; SQL'; convert to")
+
+
 def test_texts_without_ids_are_their_own(tmp_path):
     path = tmp_path / "skills.txt"
     path.write_text("weld metal\n\n  plan   shifts \nweld metal\n", encoding="utf-8-sig")

@@ -76,6 +76,16 @@ def test_queries_of_unknown_tokens_are_counted_over_all_batches(folder, tmp_path
     assert told.count("2 of 4 queries (50.0 %) have tokens that the encoder's tokeniser does not know") == 1
 
 
+def test_queries_with_html_are_counted_over_all_batches(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(answering, "batches", functools.partial(batches, most=2))
+    (tmp_path / "queries.txt").write_text("nurse\nC++ &amp; SQL\ncode\n<b>cook</b>\nR&D\n")
+    main(["--index", str(folder / "skills"), "--queries", str(tmp_path / "queries.txt"), "--json"])
+    told = capsys.readouterr().err
+    assert (
+        "2 queries with HTML tags or entities read as written, such as 'C++ &amp; SQL'; convert to plain text" in told
+    )
+
+
 def test_answers_are_those_of_the_python_api(folder, capsys):
     main(
         [

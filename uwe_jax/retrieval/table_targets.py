@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from uwe_jax.data.markup import has_markup, markup_note
 from uwe_jax.data.text import normalise
 from uwe_jax.retrieval.store.columns import DESCRIPTION, MAX_COLUMNS, MAX_NAME, check_column
 from uwe_jax.retrieval.store.names import Name, distinct_names
@@ -47,7 +48,7 @@ class Targets:
       origin: the source, for people.
       texts: normalised, none empty, n of them.
       ids: of the texts; the text itself where the source has none.
-      notes: a phrase per reason why something was left out, with its number.
+      notes: a phrase per reason why something was left out or looks damaged, with its number.
       columns: further columns of a table by their names, n values each; "" where a row has none.
       names: further names of every target, distinct from its text up to case; empty where no target has any.
     """
@@ -102,6 +103,8 @@ class Targets:
             example = f", kept for each, such as {shorten(shared[0])}" if shared else ""
             left_out += counted(len(shared), f"names belong to several targets{example}")
         ids, texts, values, _ = zip(*kept.values(), strict=True)
+        if marked := [text for text in (*texts, *(name.text for more in of_each for name in more)) if has_markup(text)]:
+            left_out.append(markup_note(len(marked), "text", marked[0]))
         further_columns = dict(zip(columns, zip(*values, strict=True), strict=True))
         return cls(origin, texts, ids, (*notes, *left_out), further_columns, of_each if any(of_each) else ())
 
