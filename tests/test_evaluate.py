@@ -136,7 +136,7 @@ def test_models_of_earlier_evaluations_join_the_tables(flags, task, tmp_path, ca
     assert list(read(before)["models"]) == ["random", "bm25", "tfidf"]
 
     results = read(before)
-    results["tasks"]["mytask"]["notes"] = ["2 of 6 queries were trained on, left out"]
+    results["tasks"]["mytask"]["notes"] = ["2 of 6 queries left out as trained on"]
     (tmp_path / "other.json").write_text(json.dumps(results))
     assert run("--model", "tfidf", *flags, "--out", after, "--join", tmp_path / "other.json") == 2
     assert "mytask is not the same task (notes ['2 of 6 queries were" in capsys.readouterr().err

@@ -218,7 +218,7 @@ def test_texts_without_ids_are_their_own(tmp_path):
     path.write_text("weld metal\n\n  plan   shifts \nweld metal\n", encoding="utf-8-sig")
     found = read_targets(path)
     assert found.ids == found.texts == ("weld metal", "plan shifts")
-    assert found.notes == ("1 duplicate rows left out",)
+    assert found.notes == ("1 duplicate row left out",)
     for name, options in (("odd.jsonl", {}), ("odd.csv", {"column": "Anything"})):
         assert read_targets(write_rows(tmp_path / name, [{"anything": "cook"}]), **options).ids == ("cook",)
     two = write_rows(tmp_path / "two.csv", [{"a": "cook", "b": "bake"}])

@@ -148,7 +148,7 @@ def test_skill_xl_leaves_out_sentences_that_are_not_relevant(tmp_path):
     write(tmp_path / "Skill-XL" / "test.csv", rows)
     task = load("skill_extraction_xl", tmp_path)
     assert relevant(task) == {("We weld", "weld metal")}
-    assert task.notes == ("1 rows that are not relevant left out", "1 labels that are no target left out")
+    assert task.notes == ("1 row judged not relevant left out", "1 label not among the targets left out")
     assert task.group == ""  # not of WorkBench's average
 
 
@@ -198,8 +198,8 @@ def test_freelancers_are_ranked_in_one_language_or_in_all(tmp_path):
     assert both.relevant.nnz == 4
     assert both.languages == ("en", "mul")
     assert english.notes == (
-        "1 scores of unknown queries or profiles left out",
-        "1 queries without a relevant target left out",
+        "1 score of unknown queries or profiles left out",
+        "1 query without a relevant target left out",
     )
     assert {each.task.partition("_to_")[0] for each in skipped} == {"search"}
     assert "and 'pt' was asked for" in missing("project_to_freelancer", tmp_path, language="pt")

@@ -323,7 +323,7 @@ def test_held_out_texts_and_lone_targets_are_left_out_and_too_few_refused(tmp_pa
     assert (assign_splits(texts, validation=0.1, test=0.1) == TRAIN).all()
     assert 16 <= len(teacher.scores.queries) < 40
     assert "lone" not in texts
-    assert "pairs have a held-out text, and 1 queries fewer than two scored targets" in caplog.text
+    assert "pairs with a held-out text, and 1 query with fewer than two scored targets" in caplog.text
     with pytest.raises(UserError, match=r"A batch takes 41 queries of the teacher .* but there are only \d+ queries"):
         load_teacher(settings_of(path, queries=41), tokeniser, tmp_path)
     with pytest.raises(UserError, match=r"score\.csv is not a file\. Did you mean .*scores\.csv"):

@@ -70,10 +70,10 @@ def test_a_beir_folder_is_a_task_with_a_split_for_each_of_its_qrels(tmp_path):
     assert task.corpus_ids == ("d1", "d2", "d4", "d 3")
     assert task.relevant.toarray().tolist() == [[2, 0, 0, 0], [0, 1, 0, 0]]
     assert task.notes[:2] == (
-        "1 judgements below 0 taken as not relevant",
-        "1 queries without a judgement in test.tsv",
+        "1 judgement below 0 taken as not relevant",
+        "1 query without a judgement in test.tsv",
     )
-    assert "1 queries without a relevant target left out" in task.notes
+    assert "1 query without a relevant target left out" in task.notes
     validation = load(folder, "validation")
     assert (validation.split, validation.queries) == ("validation", ("welder",))
     assert validation.relevant.toarray().tolist() == [[1, 0, 0, 3]]
@@ -210,12 +210,12 @@ def test_a_saved_run_measures_as_its_model(tmp_path, capsys):
     measured = len(load(folder).queries)
     assert notes == [
         f"7 of {len(load(folder).targets)} targets of a query are ranked; the others come last",
-        f"{measured - 9} of {measured} queries are not in the run: all of their targets tie",
+        f"{measured - 9} of {measured} queries not in the run, where all targets tie",
     ]
     assert f"tfidf on courses: {notes[1]}" in capsys.readouterr().err
     assert f"- courses: {'; '.join(notes)}" in (again / "results.md").read_text()
     run("--run", saved, *shared, "--out", again, "--max_queries", 5)
-    assert results(again, "tfidf")["notes"][-1].endswith("queries of the run are not measured")
+    assert results(again, "tfidf")["notes"][-1].endswith("queries of the run not measured")
 
 
 def test_targets_that_a_run_lacks_come_last(tmp_path):

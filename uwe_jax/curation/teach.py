@@ -20,7 +20,7 @@ from uwe_jax.retrieval.table_targets import Targets
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.progress import counted, data_size, progress, report
 from uwe_jax.scoring.scorer_text import scorer_text
-from uwe_jax.sources.notes import counted as noted
+from uwe_jax.sources.notes import noted
 from uwe_jax.sources.vacancies.sentences import cut_sentences, plain_text
 
 LOG = logging.getLogger(__name__)
@@ -55,7 +55,8 @@ def teach(
     texts = texts_of(queries, language)
     labels, candidates = tuple(texts), tuple(dict.fromkeys(targets.texts))
     for read, kept in ((queries, labels), (targets, candidates)):
-        if notes := (*read.notes, *noted(len(read) - len(kept), "labels equal to an earlier one, and joined with it")):
+        joined = noted(len(read) - len(kept), "label", "equal to an earlier one, and joined with it")
+        if notes := (*read.notes, *joined):
             LOG.info(f"{read.origin}: {'; '.join(notes)}.")
     described = [each for each in texts.values() if each.sentences]
     if not described:
@@ -65,7 +66,7 @@ def teach(
         )
     check_size(len(labels), len(candidates))
     sentences = [each for own in described for each in own.sentences]
-    for note in ranker.truncation(sentences).notes("sentences"):
+    for note in ranker.truncation(sentences).notes("sentence"):
         LOG.warning(f"{note}. --max-tokens sets another limit.")
     scores = label_and_sentence_scores(ranker, texts, candidates, weights)
     names = NodeNames.of(labels, {k: own.names for k, own in enumerate(texts.values())})
@@ -75,7 +76,7 @@ def teach(
         f"{out}: scores of {counted(len(labels), 'query')} with {counted(len(candidates), 'target')} by {ranker.name}, "
         f"{data_size(out.stat().st_size)}. {len(described):,} of the queries have a description, of "
         f"{len(sentences) / len(described):.1f} sentences on average; {len(labels) - len(described):,} are scored by "
-        f"their label alone. There are {len(names.texts):,} further names of queries."
+        f"their label alone. The queries have {counted(len(names.texts), 'further name')}."
     )
     # Training leaves held-out targets out and refuses fewer than `near`.
     near = f" --config.loss.distillation.near={_NEAR}" if len(candidates) >= 2 * _NEAR else ""

@@ -268,7 +268,7 @@ class _Run:
                     found["classification"] = self.classifier.measure(of_task, measured.score, asked, options.bootstrap)
                 except UserError as error:
                     notes.append(" ".join(str(error).split()))
-            texts = {"queries": task.queries, "names" if task.names else "targets": task.target_names.texts}
+            texts = {"query": task.queries, "name" if task.names else "target": task.target_names.texts}
             found["truncated"] = [note for what, each in texts.items() for note in truncation(ranker, each).notes(what)]
             found |= {"notes": notes} if notes else {}
             found["leakage"] = leakage(task, hashes, in_domain=task.name in in_domain) if hashes else None

@@ -109,9 +109,9 @@ def rank(options: RankOptions) -> None:
         )
     if none and not reached:
         LOG.warning(f"No hit of {counted(count, 'query')} reaches the threshold. The first: {none}")
-    for note in truncation.notes("queries"):
+    for note in truncation.notes("query"):
         LOG.warning(f"{note}. --max-tokens sets another limit.")
-    for note in truncation.unknown_notes("queries"):
+    for note in truncation.unknown_notes("query"):
         LOG.warning(note)
     if marked:
         LOG.warning(f"{markup_note(marked, 'query', example)}.")

@@ -190,7 +190,7 @@ def _write(ranker: Ranker, model: str, targets: Targets, folder: Path, dtype: st
 
 
 def _encode(ranker: Ranker, targets: Targets, dtype: str) -> Index:
-    truncation, what = ranker.truncation(targets.all_names), "names" if targets.names else "targets"
+    truncation, what = ranker.truncation(targets.all_names), "name" if targets.names else "target"
     for note in truncation.notes(what):
         LOG.warning(f"{note}. Targets with equal beginnings have equal scores; --max-tokens sets another limit.")
     for note in truncation.unknown_notes(what):

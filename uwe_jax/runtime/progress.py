@@ -58,7 +58,10 @@ def counted(count: int, noun: str) -> str:
     >>> counted(1, "query"), counted(1200, "query"), counted(0, "alias"), counted(2, "skill")
     ('1 query', '1,200 queries', '0 aliases', '2 skills')
     """
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}{'es' if noun.endswith('s') else 's'}"
+    if noun.endswith("y") and noun[-2] not in "aeiou":
+        plural = f"{noun[:-1]}ies"
+    else:
+        plural = f"{noun}{'es' if noun.endswith('s') else 's'}"
     return f"{count:,} {noun if count == 1 else plural}"
 
 
@@ -81,9 +84,6 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-class StepClock:
-    """Estimates time per step, without compilation and validations, and the time left.
-
 def data_size(size: float) -> str:
     """Formats bytes of files and transfers for people, in decimal units.
 
@@ -95,6 +95,9 @@ def data_size(size: float) -> str:
             return f"{size / unit:,.1f} {name}"
     return counted(int(size), "byte")
 
+
+class StepClock:
+    """Estimates time per step, without compilation and validations, and the time left.
 
     Args:
       first: steps already taken.

@@ -98,8 +98,8 @@ def _of_table(path: Path, config: Config) -> TeacherScores:
     pairs, used = (sum(map(len, each.values())) for each in (read, compared))
     about = (
         f"{counted(len(compared), 'query')} with {used:,} of the {pairs:,} scored pairs in {path}; "
-        f"{pairs - sum(map(len, kept.values())):,} pairs have a held-out text, and {len(kept) - len(compared):,} "
-        "queries fewer than two scored targets"
+        f"left out: {counted(pairs - sum(map(len, kept.values())), 'pair')} with a held-out text, and "
+        f"{counted(len(kept) - len(compared), 'query')} with fewer than two scored targets"
     )
     _check_queries(len(compared), about, config)
     LOG.info(f"The teacher: {about}.")

@@ -203,7 +203,7 @@ def truncated(graphs: GraphSet, encoder: str, lengths: LengthSettings, cache_dir
             "cut": counts.truncated,
             "quantiles": {f"{q:g}": int(value) for q, value in zip(_QUANTILES, quantiles, strict=True)},
             "most": counts.longest,
-            "unknown": counts.unknown_notes(f"{kind} texts"),
+            "unknown": counts.unknown_notes(f"{kind} text"),
         }
     return {"encoder": encoder, "kinds": kinds}
 
