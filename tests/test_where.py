@@ -351,11 +351,11 @@ def test_answers_are_written_to_files_with_their_columns(folder, tmp_path, capsy
     flags = ["--index", str(folder / "skills"), "--index", str(folder / "bare"), "--top_k", "2"]
     (tmp_path / "q.txt").write_text("nurse\n\nwrite code\n")
     queries = ["--queries", str(tmp_path / "q.txt")]
-    with pytest.raises(UserError, match="1 of 3 queries were not answered"):
+    with pytest.raises(UserError, match="1 of 3 queries was not answered"):
         rank([*flags, *queries, "--json"])
     printed = capsys.readouterr().out
     for name in ("a.jsonl", "a.csv"):
-        with pytest.raises(UserError, match="1 of 3 queries were not answered"):
+        with pytest.raises(UserError, match="1 of 3 queries was not answered"):
             rank([*flags, *queries, "--out", str(tmp_path / name)])
     told = capsys.readouterr()
     assert (told.out, told.err.count("Wrote the answers to 3 queries")) == ("", 2)

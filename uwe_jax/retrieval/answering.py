@@ -115,8 +115,11 @@ def rank(options: RankOptions) -> None:
         LOG.warning(note)
     if marked:
         LOG.warning(f"{markup_note(marked, 'query', example)}.")
+    if refused and count == 1:
+        raise UserError(first)
     if refused:
-        raise UserError(f"{refused:,} of {count:,} queries were not answered; all others were. The first: {first}")
+        which = f"{'was' if refused == 1 else 'were'} not answered{'; all others were' if refused < count else ''}"
+        raise UserError(f"{refused:,} of {count:,} queries {which}. The first: {first}")
 
 
 @contextmanager
