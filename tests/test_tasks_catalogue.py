@@ -49,7 +49,7 @@ def test_any_takes_test_else_validation_with_a_note(tmp_path, hub):
     assert own.notes == ()
     assert [task.task for task in skipped] == ["skill_similarity"]
     (strict,) = load_tasks(choose(["job_normalisation"]), sources_of(tmp_path), "test")[1]
-    assert strict["reason"] == (
+    assert strict.reason == (
         "No file with the columns vacancyTitle, conceptUri or vacancy_job_title, esco_URI, esco_job_title holds the "
         f"test split, by its name or its folder's, in {tmp_path}. {JOBBERT} (test) cannot be downloaded."
     )
