@@ -252,7 +252,7 @@ def test_a_full_disk_names_the_room_and_the_last_good_step(tmp_path, monkeypatch
     checkpoints = saved(tmp_path / "c", 10.0)
     monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 3 * 2**10})())
     with pytest.raises(
-        UserError, match=r"MiB are free, a checkpoint needs .* last good checkpoint .* is that of step 1"
+        UserError, match=r": 3.1 kB are free, a checkpoint needs .* last good checkpoint .* is that of step 1"
     ):
         checkpoints.save(2, state(2), META, None)
     assert checkpoints.steps() == [1]

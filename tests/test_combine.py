@@ -58,7 +58,7 @@ def test_a_folder_that_trains(config, tmp_path, capsys):
     combine([config, f"--out={out}"])
     assert sentences(out) == {"You weld.", "You bake.", "You weld and plan."}
     captured = capsys.readouterr()
-    assert "1 texts of skill-vacancy excluded" in captured.err
+    assert "1 text of skill-vacancy excluded" in captured.err
     assert "Not decontaminated against (data not found): Job2Skill (validation)" not in captured.err
     assert "SkillSkape (test)" in captured.err.split("Not decontaminated against")[1]
     table = [line.replace("│", " ").split() for line in captured.out.splitlines()]
@@ -97,7 +97,7 @@ def test_evaluations_are_excluded_from_combined_graphs(config, tmp_path, capsys)
     read = load_training_composition(settings).graphs.graphs["vacancy"].neighbours
     assert set(read) == {"You weld.", "You bake.", "You weld and plan."}
     said = capsys.readouterr().err
-    assert "1 texts of skill-vacancy excluded" in said
+    assert "1 text of skill-vacancy excluded" in said
     assert "Not decontaminated against (data not found): " in said
     with pytest.raises(UserError, match=r"nowhere does not exist. .*set source.tasks_path"):
         load_training_composition(SourceSettings(source="edges", path=str(out), tasks_path=str(tmp_path / "nowhere")))

@@ -225,7 +225,7 @@ def test_queries_and_pairs_of_an_evaluation_are_excluded():
         "alias": {("weld", "welding")},
     }
     assert "2 texts of skill-job excluded" in composition.notes[0]
-    assert any("1 edges of skill-alias excluded" in note for note in composition.notes)
+    assert any("1 edge of skill-alias excluded" in note for note in composition.notes)
 
 
 def test_job_queries_are_excluded_from_all_graphs_with_jobs():
@@ -264,7 +264,7 @@ def test_parts_of_a_configuration(tmp_path, capsys):
     composition = load_training_composition(SourceSettings(source=COMBINED, parts=parts))
     assert edge_weights(composition.graphs.graphs["job"]) == {("weld", "welder"): 2.0, ("weld", "fitter"): 1.0}
     assert [info.name for info in composition.parts] == ["mine", "yours"]
-    assert f"Read {one} and {two}: 1 skills; skill-job 2 edges" in capsys.readouterr().err
+    assert f"Read {one} and {two}: 1 skill; skill-job 2 edges" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

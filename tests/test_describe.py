@@ -268,7 +268,7 @@ def test_texts_with_unknown_tokens_are_a_finding(tmp_path):
     encoder = write_tiny_encoder(tmp_path / "encoder")
     graphs = build_graph_set({"job": [Edge("", "write code", "", "\u533b\u751f"), Edge("", "write code", "", "nurse")]})
     found = texts.truncated(graphs, str(encoder), LengthSettings(), tmp_path / "cache")
-    expected = "1 of 2 job texts (50.0 %) have tokens that the encoder's tokeniser does not know"
+    expected = "1 of 2 job texts (50.0 %) has tokens that the encoder's tokeniser does not know"
     assert any(each.startswith(expected) for each in findings.findings(description(graphs, truncation=found)))
 
 

@@ -151,7 +151,7 @@ def test_server_errors_do_not_change_the_result(plain, out, capsys):
         assert server.most_at_once > 1
         # The fence is an answer; all else came to nothing.
         assert len(server.asked) >= 12 + len(modes) - 1
-    assert int(re.search(r"(\d+) tries were repeated", capsys.readouterr().err)[1]) >= len(modes) - 1
+    assert int(re.search(r"Repeated (\d+) tries", capsys.readouterr().err)[1]) >= len(modes) - 1
     assert edges(out) == edges(plain)
 
 
@@ -385,7 +385,7 @@ def test_a_request_without_an_answer_sets_the_exit_status(out, capsys):
     with LanguageModelServer(lambda number, prompt: "400" if number == 2 else "") as server:
         flags = flags_of(server, out)
         assert run(*flags) == 1
-        assert "1 requests got no answer" in capsys.readouterr().err
+        assert "1 request got no answer" in capsys.readouterr().err
         assert run(*flags) == 0
         assert len(server.asked) == 13
 

@@ -108,8 +108,8 @@ def test_descriptions_are_one_text_each_and_empty_ones_are_counted(tmp_path):
         Edge(SKILL + "3", "haute cuisine", "", long.strip(), "description"),
     ]
     assert read.notes == [
-        "1 of 5 concepts in skills_en.csv have no preferred label",
-        "2 of 5 concepts have no description but their label",
+        "1 of 5 concepts in skills_en.csv without a preferred label",
+        "2 of 5 concepts without a description other than the label",
     ]
     assert load(release, tmp_path / "cache", "skill_description") == read.edges
     members = {"occupations_en.csv": content.replace("/skill/", "/occupation/")}
@@ -184,8 +184,8 @@ def test_other_languages(tmp_path):
     read = read_job_edges(release)
     assert [edge.left_text for edge in read.edges] == ["Metall schweißen"]
     assert read.notes == [
-        "2 of 3 concepts in skills_de.csv have no preferred label",
-        "3 of 4 relations name a concept without a label in 'de'",
+        "2 of 3 concepts in skills_de.csv without a preferred label",
+        "3 of 4 relations of a concept without a label in 'de'",
     ]
     assert [edge.right_text for edge in read_alias_edges(release).edges] == ["schweißen"]
 
@@ -304,7 +304,7 @@ def test_a_few_relations_of_withdrawn_concepts_are_counted(tmp_path):
     write_zip(tmp_path, "1.1.1", "", relations([*rows, (OCCUPATION + "gone", "optional", SKILL + "1")]))
     read = read_job_edges(find_release(tmp_path, ("skill_job",)))
     assert len(read.edges) == 20
-    assert read.notes == ["1 of 21 relations name a concept that the classification does not hold"]
+    assert read.notes == ["1 of 21 relations of a concept that the classification does not hold"]
 
 
 # --- prepared data ---
@@ -331,7 +331,7 @@ def test_prepared_data_keeps_its_notes(tmp_path):
     write_zip(tmp_path, "1.1.1", "", relations([*rows, (OCCUPATION + "gone", "optional", SKILL + "1")]))
     for _ in range(2):  # prepared, then read back
         read = SOURCE.read(ask(tmp_path, "skill_job", "skill_alias"))
-        assert read.notes == ("skill_job: 1 of 21 relations name a concept that the classification does not hold",)
+        assert read.notes == ("skill_job: 1 of 21 relations of a concept that the classification does not hold",)
         assert {graph: len(edges) for graph, edges in read.edges.items()} == {"skill_job": 20, "skill_alias": 3}
 
 

@@ -136,7 +136,7 @@ def test_models_of_earlier_evaluations_join_the_tables(flags, task, tmp_path, ca
     assert list(read(before)["models"]) == ["random", "bm25", "tfidf"]
 
     results = read(before)
-    results["tasks"]["mytask"]["notes"] = ["2 of 6 queries were trained on, left out"]
+    results["tasks"]["mytask"]["notes"] = ["2 of 6 queries left out as trained on"]
     (tmp_path / "other.json").write_text(json.dumps(results))
     assert run("--model", "tfidf", *flags, "--out", after, "--join", tmp_path / "other.json") == 2
     assert "mytask is not the same task (notes ['2 of 6 queries were" in capsys.readouterr().err
@@ -437,8 +437,19 @@ def test_many_tasks_without_data_are_one_line(further, named, where, flags, tmp_
     (line,) = (line for line in printed.out.splitlines() if "skipped" in line.casefold())
     assert re.match("Skipped job_to_skill, .* and .* more: `skipped` of results.json", line)
     assert all(each["reason"].count(" ") > 8 for each in read(tmp_path / "out")["skipped"])
-    # Where nothing can be measured, the reasons are.
-    assert run("--model", "random", *flags[2:], "--tasks", "workbench") == 2
+
+
+def test_an_empty_folder_is_one_line_too_and_verbose_has_the_reasons(flags, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    asked = ("--model", "random", *flags[2:], "--tasks", "all", "--data", tmp_path / "empty")
+    assert run(*asked) == 2
+    printed = capsys.readouterr().err
+    assert "Skipped " not in printed
+    assert "tasks were skipped because their data is not in" in printed
+    assert "requested tasks can be measured; see above for why" in printed
+    assert len(max(printed.splitlines(), key=len)) < 800
+    with shown(logging.DEBUG):
+        assert run(*asked) == 2
     assert capsys.readouterr().err.count("Skipped ") > 3
 
 
@@ -461,7 +472,7 @@ def test_many_tasks_without_data_are_one_line(further, named, where, flags, tmp_
             ("--model", "no.such.module:Ranker"),
             "on all tasks failed, so nothing was measured; the lines above say why.",
         ),
-        (("--model", "bm25", "--tasks", "job_to_skill"), "None of the 1 requested tasks"),
+        (("--model", "bm25", "--tasks", "job_to_skill"), "None of 1 requested task can"),
         (("--model", "bm25", "--tasks", ", "), "--tasks names nothing"),
         (("--model", "bm25", "--out", __file__), f"Cannot write to {__file__}: File exists. Name another folder"),
         (("--model", "bm25", "--out", "/proc/nothing"), "Cannot write to /proc/nothing"),

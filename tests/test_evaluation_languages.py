@@ -46,7 +46,7 @@ def test_relations_in_two_languages(data):
         ("head chef", "Schichten planen"),
     }
     assert task.origin == "ESCO v1.1.1 (en-de)"
-    assert "1 of 4 relations name a concept without a label in 'en-de'" in task.notes
+    assert "1 of 4 relations of a concept without a label in 'en-de'" in task.notes
     # The skill without a German label is asked for in English.
     assert relevant(in_languages(data, "skill_to_job", "en", "de")) == {
         ("weld metal", "Schweißer"),
@@ -72,7 +72,7 @@ def test_alternatives_in_two_languages(data):
 def test_labels_of_annotators_are_translated(data):
     task = in_languages(data, "skill_extraction_tech", "en", "de")
     assert relevant(task) == {("We weld", "Metall schweißen")}
-    assert task.notes == ("1 labels that are no target left out", "1 queries without a relevant target left out")
+    assert task.notes == ("1 label not among the targets left out", "1 query without a relevant target left out")
     assert task.origin.endswith("skills of ESCO v1.1.0 (de)")
     assert "No ESCO v1.1.0 with skills_fr.csv" in missing("skill_extraction_tech", data, language="fr")
 
@@ -90,7 +90,7 @@ def test_every_task_is_measured_once_in_each_of_its_languages(data):
         "job_normalisation": ("Job normalisation", "job_normalisation", "en"),
         "job_normalisation_en_de": ("Job normalisation (en-de)", "job_normalisation", "en-de"),
     }
-    reasons = {each["task"]: each["reason"] for each in skipped}
+    reasons = {each.task: each.reason for each in skipped}
     only = "Its queries are in 'en' only, and 'de-en' was asked for: add it to --languages."
     assert reasons["job_normalisation_de_en"] == only
     assert "skills_fr.csv" in reasons["job_to_skill_fr"]

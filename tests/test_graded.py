@@ -84,12 +84,12 @@ def test_a_task_folder_with_grades(tmp_path):
     assert task.relevant.toarray().tolist() == [[0, 3, 0, 1], [2, 0, 0, 2], [0, 0, 1, 0]]
     assert (task.query_ids, task.corpus_ids, task.threshold) == (("q0", "q1", "q2"), ("t2", "t1", "t4", "t0"), 2)
     assert task.notes == (
-        "1 equal targets joined",
-        "1 queries without a relevant target left out",
+        "1 equal target joined",
+        "1 query without a relevant target left out",
         "3 repeated judgements left out, the first one counts",
-        "1 judgements that a target is not relevant",
+        "1 judgement that a target is not relevant",
         "graded relevance: 2 of grade 1, 2 of grade 2, 1 of grade 3; binary metrics count grades from 2 on",
-        "1 queries without a target of grade 2, which binary metrics leave out",
+        "1 query without a target of grade 2, which binary metrics leave out",
     )
     assert task.sample(2).relevant.dtype == np.uint8
     assert task.sample(2).query_ids == tuple(

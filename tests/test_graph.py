@@ -146,8 +146,7 @@ def test_graphs_of_a_set_share_their_skills():
     assert graphs.graphs["job"].neighbour_ids == ("uri:9",)
     assert graphs.counts()["job"] == {"skills": 1, "neighbours": 1, "edges": 1}
     assert graphs.summary() == (
-        "2 skills; skill-job 1 edges between 1 skills and 1 job titles; "
-        "skill-alias 2 edges between 2 skills and 2 aliases"
+        "2 skills; skill-job 1 edge between 1 skill and 1 job title; skill-alias 2 edges between 2 skills and 2 aliases"
     )
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -95,7 +96,7 @@ def test_targets_that_are_truncated_are_counted(model, tmp_path, capsys, monkeyp
         main(["--model", model, "--targets", str(targets), "--out", str(out), "--max_tokens", "6"])
     told = capsys.readouterr().err
     assert "2 of 3 targets are truncated at 6 tokens, the longest has 11. " in told
-    assert "stored as" in told.split("Next:\n")[0]
+    assert re.search(r"stored as +float16, [\d.]+ kB in 1 segment\n", told.split("Next:\n")[0])
     write_rows(more, [{"text": "write code"}, {"text": "nurse " * 5}])
     main(["--out", str(out), "--add", str(more)])
     assert "1 of 2 targets is truncated at 6 tokens, the longest has 7. " in capsys.readouterr().err
@@ -206,12 +207,18 @@ def test_tables(tmp_path, name):
         read_targets(path, column="name")
 
 
+def test_texts_with_html_are_counted(tmp_path):
+    rows = [{"label": "C++ &amp; SQL", "aliases": "<b>code</b>"}, {"label": "R&D; <5 years", "aliases": "research"}]
+    (note,) = read_targets(write_rows(tmp_path / "skills.csv", rows), names="aliases").notes
+    assert note.startswith("2 texts with HTML tags or entities read as written, such as 'C++ &amp; SQL'; convert to")
+
+
 def test_texts_without_ids_are_their_own(tmp_path):
     path = tmp_path / "skills.txt"
     path.write_text("weld metal\n\n  plan   shifts \nweld metal\n", encoding="utf-8-sig")
     found = read_targets(path)
     assert found.ids == found.texts == ("weld metal", "plan shifts")
-    assert found.notes == ("1 duplicate rows left out",)
+    assert found.notes == ("1 duplicate row left out",)
     for name, options in (("odd.jsonl", {}), ("odd.csv", {"column": "Anything"})):
         assert read_targets(write_rows(tmp_path / name, [{"anything": "cook"}]), **options).ids == ("cook",)
     two = write_rows(tmp_path / "two.csv", [{"a": "cook", "b": "bake"}])

@@ -127,7 +127,7 @@ def test_a_chance_edge_does_not_make_a_task_in_domain():
 def test_queries_that_any_model_was_trained_on_can_be_left_out():
     kept = without_leaks(TASK, [trained(("welding", "welder")), trained(("singing", "cook"))])
     assert kept.queries == ("nurse",)
-    assert kept.notes[-1] == "2 of 3 queries were trained on, left out"
+    assert kept.notes[-1] == "2 of 3 queries left out as trained on"
     assert kept.targets == TASK.targets
     assert without_leaks(TASK, [trained(("flying", "pilot"))]) is TASK
     with pytest.raises(UserError, match="all 3 queries are in the training graphs"):

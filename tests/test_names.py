@@ -197,7 +197,7 @@ def test_esco_and_onet_have_further_names(tmp_path):
     jobs = read_targets(onet, kind="occupations")
     assert jobs.texts == ("Chief Executives", "Head Cooks", "Welders")
     assert plain(jobs) == (("President", "Manager", "Welders"), ("Sous Chef", "Executive Chef", "Manager"), ())
-    assert jobs.notes[-1] == "2 names belong to several targets, kept for each, such as 'manager'"
+    assert jobs.notes[-1] == "2 names of several targets, kept for each, such as 'manager'"
     for path, options in ((tmp_path / "esco", {}), (onet, {"kind": "occupations"})):
         assert read_targets(path, target_names=False, **options).names == ()
 
@@ -215,10 +215,10 @@ def test_names_in_tables(tmp_path):
         assert plain(found) == (("carer", "ward nurse", "care worker"), ("carer",))
         assert found.columns == {"level": ("2", "1")}
         assert found.notes == (
-            "1 duplicate rows left out",
-            "1 rows with the id of an earlier one taken as further names of its target",
-            "1 of them with other values in further columns than the first, which counts",
-            "1 names belong to several targets, kept for each, such as 'carer'",
+            "1 duplicate row left out",
+            "1 row with the id of an earlier one taken as further names of its target",
+            "1 row of an earlier id with other values in further columns, which do not count",
+            "1 name of several targets, kept for each, such as 'carer'",
         )
     lists = [{"id": 1, "label": "nurse", "other": ["carer", "nurse; ward"]}, {"id": 2, "label": "cook", "other": None}]
     found = read_targets(write_rows(tmp_path / "l.jsonl", lists), names="other")
@@ -306,7 +306,7 @@ def test_targets_with_other_names_are_added_again(folder, tmp_path, capsys):
     (tmp_path / "jobs" / "index.json").write_text((folder / "jobs" / "index.json").read_text())
     out = ["--out", str(tmp_path / "jobs")]
     index([*out, "--add", str(folder / "t.csv"), "--names", "aka"])
-    assert "3 that exist already left out" in capsys.readouterr().err
+    assert "3 targets already in the index left out" in capsys.readouterr().err
     rows = [{"id": "s2", "label": TEXTS[1], "aka": "write code"}, {"id": "s3", "label": "nurse", "aka": ""}]
     index([*out, "--add", str(write_rows(tmp_path / "more.csv", rows)), "--names", "aka", "--verify"])
     told = capsys.readouterr()

@@ -162,9 +162,9 @@ def test_queries_and_pairs_of_an_evaluation_are_no_names():
     assert names_of(composition.graphs, "skill") == {("python", "cook")}  # a skill may have the name of a job
     said = [note for note in composition.notes if "excluded" in note]
     assert said == [
-        "1 further names of skill nodes excluded: they are queries of an evaluation",
-        "1 further names of job nodes excluded: they are queries of an evaluation",
-        "1 further names of job nodes excluded: with a neighbour they are pairs of an evaluation",
+        "1 further name of skill nodes excluded as queries of an evaluation",
+        "1 further name of job nodes excluded as queries of an evaluation",
+        "1 further name of job nodes excluded, which with a neighbour would be pairs of an evaluation",
     ]
 
 

@@ -76,6 +76,29 @@ def test_queries_of_unknown_tokens_are_counted_over_all_batches(folder, tmp_path
     assert told.count("2 of 4 queries (50.0 %) have tokens that the encoder's tokeniser does not know") == 1
 
 
+@pytest.mark.parametrize(
+    ("queries", "message"),
+    [
+        (["  "], r"^Query 1 is empty; it must hold text\. Fill it or leave it out\.$"),
+        (["", "\t"], r"^2 of 2 queries were not answered\. The first: Query 1 is empty"),
+        (["nurse", ""], r"^1 of 2 queries was not answered; all others were\. The first: Query 2 is empty"),
+    ],
+)
+def test_blank_queries_are_refused_in_a_sentence_that_fits_their_number(folder, queries, message):
+    with pytest.raises(UserError, match=message):
+        main(["--index", str(folder / "skills"), *queries])
+
+
+def test_queries_with_html_are_counted_over_all_batches(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(answering, "batches", functools.partial(batches, most=2))
+    (tmp_path / "queries.txt").write_text("nurse\nC++ &amp; SQL\ncode\n<b>cook</b>\nR&D\n")
+    main(["--index", str(folder / "skills"), "--queries", str(tmp_path / "queries.txt"), "--json"])
+    told = capsys.readouterr().err
+    assert (
+        "2 queries with HTML tags or entities read as written, such as 'C++ &amp; SQL'; convert to plain text" in told
+    )
+
+
 def test_answers_are_those_of_the_python_api(folder, capsys):
     main(
         [
@@ -266,7 +289,7 @@ def test_a_pipe_is_answered_line_by_line(folder):
         errors = asked.stderr.read().decode()
     assert asked.returncode == 2
     (told,) = filter(None, errors.splitlines())  # nothing else stands among the answers
-    assert told.startswith("Error: 1 of 3 queries were not answered")
+    assert told.startswith("Error: 1 of 3 queries was not answered")
 
 
 def test_indexes_of_another_model_are_refused(folder, tmp_path):

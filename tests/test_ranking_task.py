@@ -15,7 +15,7 @@ def test_targets_are_the_sorted_vocabulary_also_without_queries():
     made = task([("chef", ["cooking"])], targets=["welding", " cooking", "acting", "welding"])
     assert made.targets == ("acting", "cooking", "welding")
     assert relevant(made) == {("chef", "cooking")}
-    assert made.notes == ("1 equal targets joined",)
+    assert made.notes == ("1 equal target joined",)
 
 
 def test_equal_queries_are_joined_or_kept_apart():
@@ -23,7 +23,7 @@ def test_equal_queries_are_joined_or_kept_apart():
     joined = task(pairs)
     assert joined.queries == ("chef", "smith")
     assert relevant(joined) == {("chef", "cooking"), ("chef", "welding"), ("smith", "welding")}
-    assert joined.notes == ("1 equal queries joined",)
+    assert joined.notes == ("1 equal query joined",)
     apart = task(pairs, merge_queries=False)
     assert apart.queries == ("chef", "chef", "smith")
     assert apart.relevant.toarray().tolist() == [[True, False], [False, True], [False, True]]
@@ -36,10 +36,10 @@ def test_left_out_texts_are_counted():
     )
     assert made.queries == ("chef",)
     assert set(made.notes) == {
-        "1 empty targets left out",
-        "2 labels that are no target left out",
+        "1 empty target left out",
+        "2 labels not among the targets left out",
         "2 queries without a relevant target left out",
-        "1 empty queries left out",
+        "1 empty query left out",
     }
 
 

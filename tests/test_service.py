@@ -435,6 +435,8 @@ def test_refusals_say_what_to_fix(served):
     unknown = "There is no column 'famly'. Did you mean 'family'? Further columns: family."
     assert detail(queries=["a"], where={"famly": "write"}) == unknown
     assert detail(queries=["a"], top_k="3") == "top_k: Input should be a valid integer."
+    neither = served.ask("POST", "/v1/explain", {"query": "a"}).json["detail"]
+    assert neither == "Got neither target nor id. Give target, a text, or id, that of a target of an index."
     assert detail(queries=["a"] * 41) == "Got 41 queries; 1 to 40 are allowed per request."
 
 

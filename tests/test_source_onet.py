@@ -61,8 +61,8 @@ EXTRA = {
         Edge(*WELDER, "", "Join metal.", "description"),
     ],
 }
-SAME_TITLE = "job_title: 1 titles that equal that of their occupation left out"
-SAME_ACTIVITY = "activity_alias: 1 work activities with the title of the one above them left out"
+SAME_TITLE = "job_title: 1 title equal to that of the occupation left out"
+SAME_ACTIVITY = "activity_alias: 1 work activity with the title of the one above left out"
 
 
 def read(folder, *graphs, **changes) -> SourceEdges:

@@ -75,7 +75,7 @@ def test_the_split_for_training_is_downloaded_once(hub, tmp_path, monkeypatch):
     assert read.edges == {"skill_job": TAGGED_EDGES, "skill_vacancy": EDGES}
     assert list(read.edges) == ["skill_job", "skill_vacancy"]
     assert read.origin == f"{TAGGED_VACANCIES.repo} at {SHA[:12]} and {SENTENCES.repo} at {SHA[:12]}"
-    assert read.notes == (f"1 pairs of {SENTENCES.repo} without a text left out",)
+    assert read.notes == (f"1 pair of {SENTENCES.repo} without a text left out",)
     assert not any("validation" in path or "test" in path for path in hub.asked)
     hub.asked.clear()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)

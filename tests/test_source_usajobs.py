@@ -69,9 +69,9 @@ def test_edges_are_read_and_prepared_once(tmp_path, monkeypatch, name):
     assert pairs(first) == PAIRS
     assert {edge.relation for edge in first.edges["statement_job"]} == {"statement"}
     assert first.notes == (
-        "1 of 10 statements are part of the form and left out",
-        "3 pairs of 1 statements that unrelated titles share left out",
-        "1 spellings of a title joined with others",
+        "1 of 10 statements left out as part of the form",
+        "3 pairs of 1 statement that unrelated titles share left out",
+        "1 spelling of a title joined with others",
     )
     assert first.origin == f"USAJOBS questionnaires in {path}"
     monkeypatch.setattr("uwe_jax.sources.usajobs.source.read_job_edges", lambda path: pytest.fail("read again"))

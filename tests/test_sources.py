@@ -34,7 +34,7 @@ def test_edge_folder(folder, capsys):
     ]
     assert line.startswith(
         f"Read {folder}: 3 skills; skill-job 2 edges between 2 skills and 2 job titles; skill-vacancy 2 "
-        "edges between 2 skills and 2 vacancy sentences; skill-alias 1 edges between 1 skills and 1 aliases, "
+        "edges between 2 skills and 2 vacancy sentences; skill-alias 1 edge between 1 skill and 1 alias, "
         "in "
     )
     assert line.endswith(" s")

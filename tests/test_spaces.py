@@ -549,7 +549,7 @@ def test_a_folder_without_an_index_is_reported(tmp_path):
         remove(tmp_path, "a")
     assert not list(tmp_path.iterdir())
     (tmp_path / "thesis.txt").touch()
-    with pytest.raises(UserError, match=r"holds 1 files that do not belong to an index, such as thesis\.txt"):
+    with pytest.raises(UserError, match=r"holds 1 file outside of an index, such as thesis\.txt"):
         made("a").save(tmp_path)
     with pytest.raises(UserError, match="cannot be written"):
         made("a").save(tmp_path / "thesis.txt")

@@ -299,7 +299,7 @@ def test_counts_of_sentences_read_by_the_model(tmp_path, capsys):
     said = capsys.readouterr()
     assert re.search(r"^  truncated +5  of 5 that it read, at 22 tokens$", said.out, re.MULTILINE)
     assert re.search(r"^rows without a skill +3$", said.out, re.MULTILINE)
-    assert "1 of 6 names of skills is truncated at 22 tokens" in said.err
+    assert "1 of 6 skill names is truncated at 22 tokens" in said.err
     assert "unknown" not in said.out + said.err
 
     write_rows(tmp_path / "v.jsonl", [rows[2], rows[2] | {"description": "Nothing that \u770b\u8b77 has a name."}])
@@ -307,7 +307,7 @@ def test_counts_of_sentences_read_by_the_model(tmp_path, capsys):
     main([*flags, "--model", str(encoder), "--threshold", "9"])
     said = capsys.readouterr()
     assert re.search(r"^  with unknown tokens +1  of 2 that it read$", said.out, re.MULTILINE)
-    assert said.err.count("1 of 2 sentences (50.0 %) have tokens that the encoder's tokeniser does not know") == 1
+    assert said.err.count("1 of 2 sentences (50.0 %) has tokens that the encoder's tokeniser does not know") == 1
 
 
 def test_a_script_without_spaces_is_tagged_by_name(tmp_path, capsys):

@@ -82,11 +82,11 @@ def test_a_query_that_is_a_name_of_its_target_is_not_ranked_by_it():
     # Neither cook nor nurse has it for the first query; a label counts always, and so does the name for another query.
     np.testing.assert_array_equal(scores[0], [[2, 3, 4], [8, 3, 6]])
     np.testing.assert_array_equal(scores[1], [[8, 3, 6], [8, 3, 6]])
-    assert with_name_notes(own).notes[-1] == "1 queries equal a further name, left out for them"
+    assert with_name_notes(own).notes[-1] == "1 query equal to a further name, which is left out for it"
     assert with_name_notes(other).notes == (
         "4 further names of 2 targets",
-        "1 names of several targets, kept for each",
-        "1 queries equal a further name, which counts",
+        "1 name of several targets, kept for each",
+        "1 query equal to a further name, which counts",
     )
 
 
@@ -171,7 +171,7 @@ def test_names_of_escos_tasks(tmp_path, monkeypatch):
         assert task.queries_are_names == (name == "skill_normalisation")
         assert load(name, tmp_path, split).names == {}
     title = with_name_notes(load("job_normalisation", tmp_path, "validation", names=True))
-    assert title.notes == ("1 further names of 1 targets", "1 queries equal a further name, which counts")
+    assert title.notes == ("1 further name of 1 target", "1 query equal to a further name, which counts")
 
 
 @pytest.mark.parametrize("version", ["", "1.1.0", "1.2.0"])
@@ -197,7 +197,7 @@ def test_names_of_onets_occupations(tmp_path):
     assert task.queries_are_names
     assert with_name_notes(task).notes[-2:] == (
         "2 names of several targets, kept for each",
-        "3 queries equal a further name, left out for them",
+        "3 queries equal to a further name, which is left out for it",
     )
     assert load("onet_occupation_to_activity", tmp_path, "all", names=True).names == {}
 
@@ -262,7 +262,7 @@ def test_the_command_ranks_by_names_and_says_so(folder, tmp_path, capsys):
     assert said in (named / "results.md").read_text()
     found, before = (json.loads((each / "results.json").read_text()) for each in (named, plain))
     assert (found["settings"]["target_names"], found["settings"]["label_weight"]) == (True, 0.25)
-    assert found["tasks"]["courses"]["notes"] == ["3 further names of 1 targets"]
+    assert found["tasks"]["courses"]["notes"] == ["3 further names of 1 target"]
     hits = [each["models"]["bm25"]["results"]["courses"]["metrics"]["map"] for each in (found, before)]
     assert hits == [100, pytest.approx(200 / 3)]  # "chef" is a name alone, and the target with it comes last of equals
 

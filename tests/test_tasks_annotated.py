@@ -35,8 +35,8 @@ def test_sentences_are_grouped_and_keep_the_labels_of_the_vocabulary(tmp_path, z
     origin = "skills of ESCO v1.1.0 (en)" if zipped else "skills_en_label.txt"
     assert task.origin == f"workbench/extraction/tech_validation_annotations.csv; {origin}"
     assert task.targets == (("haute cuisine", "plan shifts", "weld metal") if zipped else ("plan shifts", "weld metal"))
-    left_out = ("2 labels that are no target left out", "1 queries without a relevant target left out")
-    assert task.notes == (() if zipped else ("1 equal targets joined",)) + left_out
+    left_out = ("2 labels not among the targets left out", "1 query without a relevant target left out")
+    assert task.notes == (() if zipped else ("1 equal target joined",)) + left_out
 
 
 def test_sets_are_distinguished_by_name(tmp_path):
@@ -75,7 +75,7 @@ def test_related_skills_are_ranked_among_all(tmp_path, suffix):
     assert task.queries == ("weld", "solder", "weld")
     assert [task.targets[y] for y in task.relevant.indices] == ["solder", "join", "join"]
     assert task.targets == ("join", "sing", "solder", "weld")
-    assert task.notes == ("1 pairs that are not related give targets only",)
+    assert task.notes == ("1 unrelated pair used for targets only",)
 
 
 def test_a_relation_that_is_not_a_number_is_reported(tmp_path):

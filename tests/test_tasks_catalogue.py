@@ -47,9 +47,9 @@ def test_any_takes_test_else_validation_with_a_note(tmp_path, hub):
     assert (fallen.split, own.split) == ("validation", "test")
     assert fallen.notes == ("the validation split, as the test split is not there",)
     assert own.notes == ()
-    assert [task["task"] for task in skipped] == ["skill_similarity"]
+    assert [task.task for task in skipped] == ["skill_similarity"]
     (strict,) = load_tasks(choose(["job_normalisation"]), sources_of(tmp_path), "test")[1]
-    assert strict["reason"] == (
+    assert strict.reason == (
         "No file with the columns vacancyTitle, conceptUri or vacancy_job_title, esco_URI, esco_job_title holds the "
         f"test split, by its name or its folder's, in {tmp_path}. {JOBBERT} (test) cannot be downloaded."
     )
@@ -58,18 +58,18 @@ def test_any_takes_test_else_validation_with_a_note(tmp_path, hub):
 def test_a_split_that_is_not_published_is_skipped(tmp_path):
     tasks, (skipped,) = load_tasks(choose(["skill_similarity"]), sources_of(tmp_path), "validation")
     assert tasks == []
-    assert skipped["reason"] == "Its publisher has no validation split, only test."
+    assert skipped.reason == "Its publisher has no validation split, only test."
 
 
 def test_without_data_every_task_is_skipped_with_one_line(tmp_path):
     for folders in ((tmp_path,), ()):
         tasks, skipped = load_tasks(choose(["workbench"]), sources_of(tmp_path, folders=folders), "any")
         assert tasks == []
-        assert [task["task"] for task in skipped] == list(SETS["workbench"])
+        assert [task.task for task in skipped] == list(SETS["workbench"])
         for task in skipped:
-            assert "\n" not in task["reason"]
-            assert "https://" in task["reason"]
-            assert (str(tmp_path) if folders else "any folder: none was named") in task["reason"]
+            assert "\n" not in task.reason
+            assert "https://" in task.reason
+            assert (str(tmp_path) if folders else "any folder: none was named") in task.reason
 
 
 def test_broken_data_is_an_error(tmp_path):

@@ -31,8 +31,8 @@ def test_relations_give_both_directions_over_the_full_vocabulary(tmp_path):
     assert relevant(needs) == pairs
     assert needs.targets == ("cook", "plan shifts", "weld metal", "whistle")
     assert (needs.query_kind, needs.target_kind, needs.origin) == ("job", "skill", "ESCO v1.1.1 (en)")
-    nameless = "1 of 5 concepts in skills_en.csv have no preferred label"
-    assert needs.notes == (nameless, "1 queries without a relevant target left out")
+    nameless = "1 of 5 concepts in skills_en.csv without a preferred label"
+    assert needs.notes == (nameless, "1 query without a relevant target left out")
     needed = load("skill_to_job", tmp_path)
     assert relevant(needed) == {(skill, job) for job, skill in pairs}
     assert needed.targets == ("head chef", "idler", "welder")
@@ -45,7 +45,7 @@ def test_relations_of_withdrawn_concepts_are_counted(tmp_path):
     write_release(tmp_path, "1.1.1")
     task = load("job_to_skill", tmp_path)
     assert task.origin == "ESCO v1.2.0 (en)"
-    assert task.notes == ("1 of 21 relations name a concept that the classification does not hold",)
+    assert task.notes == ("1 of 21 relations of a concept that the classification does not hold",)
     assert load("job_to_skill", tmp_path, esco_version="v1.1.1").notes == ()
     assert "No ESCO v1.3 with skills_en.csv" in missing("job_to_skill", tmp_path, esco_version="v1.3")
 
@@ -100,7 +100,7 @@ def test_skills_of_vacancies_are_for_validation(tmp_path, hub):
     inverted = load("skill_to_job", tmp_path, "validation")
     assert inverted.targets == ("Chef (m/f)", "Dreamer")
     assert relevant(inverted) == {("plan shifts", "Chef (m/f)"), ("haute cuisine", "Chef (m/f)")}
-    assert inverted.notes == ("1 labels that are no skill of ESCO v1.1.1 (en) left out",)
+    assert inverted.notes == ("1 label not among the skills of ESCO v1.1.1 (en) left out",)
     write_esco(tmp_path, "1.1.1", "de", classification(language="de"))
     assert "has English labels only" in missing("job_to_skill", tmp_path, "validation", language="de")
     assert load("job_to_skill", tmp_path, language="de").origin == "ESCO v1.1.1 (de)"
@@ -116,7 +116,7 @@ def test_titles_are_mapped_by_uri_and_every_row_is_a_query(tmp_path):
     task = load("job_normalisation", tmp_path, "validation")
     assert task.queries == ("Welder II", "Welder II")
     assert [task.targets[y] for y in task.relevant.indices] == ["welder", "head chef"]
-    assert task.notes == ("1 queries without a relevant target left out",)
+    assert task.notes == ("1 query without a relevant target left out",)
     assert task.origin == "workbench/jobbert/titles.csv; occupations of ESCO v1.1.1 (en)"
     assert task.split == "validation"
 

@@ -51,7 +51,7 @@ def test_every_format_gives_the_same_task(tmp_path, suffix):
     assert task.queries == ("cook, and serve", "weld steel")
     assert task.targets == ("cooking", "singing", "welding")
     assert task.relevant.toarray().tolist() == [[True, True, False], [True, False, True]]
-    assert task.notes == ("1 equal targets joined", "1 queries without a relevant target left out")
+    assert task.notes == ("1 equal target joined", "1 query without a relevant target left out")
     assert (task.name, task.title, task.group, task.split) == ("courses", "courses", "", "all")
     assert (task.query_kind, task.target_kind) == ("vacancy", "skill")
 
@@ -110,7 +110,7 @@ def test_judgements_that_say_not_relevant_are_left_out(tmp_path):
         ({"targets": [*TARGETS, ("5", " \t")]}, "targets.csv, line 6: found an empty text for id '5'"),
         ({"queries": [*QUERIES[:2], ("", "nameless")]}, "found no id beside 'nameless'"),
         ({"targets": TARGETS[:1] * 2}, "courses/targets.csv, line 3: found id '1' again (first in"),
-        ({"targets": TARGETS[::3], "relevant": RELEVANT[:1]}, "has a target space of 1 (1 equal targets joined)"),
+        ({"targets": TARGETS[::3], "relevant": RELEVANT[:1]}, "has a target space of 1 (1 equal target joined)"),
         ({"relevant": []}, "has nothing to rank: of 3 queries 3 have no relevant target"),
     ],
 )

@@ -34,7 +34,7 @@ def test_alternate_titles_ask_for_their_occupations(tmp_path):
     assert task.targets == ("Chief Executives", "Head Cooks", "Welders")
     assert (task.query_kind, task.target_kind) == ("job", "job")
     # one equals its own occupation's title, one another's
-    assert task.notes == ("2 alternate titles that equal the title of an occupation left out",)
+    assert task.notes == ("2 alternate titles equal to the title of an occupation left out",)
     assert task.origin == "O*NET 29.3"
 
 
@@ -60,7 +60,7 @@ def test_occupations_ask_for_their_technologies(tmp_path):
         ("Head Cooks", "Point of sale software"),
     }
     assert task.targets == ("AdSense Tracker", "Point of sale software")
-    assert task.notes == ("1 queries without a relevant target left out",)
+    assert task.notes == ("1 query without a relevant target left out",)
 
 
 def test_task_statements_ask_for_their_activities(tmp_path):

@@ -49,9 +49,9 @@ def test_sentences_ask_for_their_skills(tmp_path, depth):
     assert task.targets == ("chef's art", "plan shifts, breaks", "weld metal")
     assert task.origin == "SkillSkape dev.csv; skills of ESCO v1.1.0 (en)"
     assert task.notes == (
-        "1 sentences without a skill left out",
-        "1 labels that are no target left out",
-        "1 queries without a relevant target left out",
+        "1 sentence without a skill left out",
+        "1 label not among the targets left out",
+        "1 query without a relevant target left out",
     )
     assert (task.group, task.query_kind, task.target_kind) == ("", "vacancy", "skill")
 
@@ -107,7 +107,7 @@ def test_without_a_file_rows_of_the_hub_are_read(tmp_path, monkeypatch):
     task = load(tmp_path, "test")
     assert relevant(task) == {("Cook.", "chef's art"), ("Cook.", "weld metal")}
     assert task.origin == "SkillSkape jjzha/skillskape at 7d5a; skills of ESCO v1.1.0 (en)"
-    assert task.notes == ("1 sentences without a skill left out",)
+    assert task.notes == ("1 sentence without a skill left out",)
     with pytest.raises(TaskDataMissing, match=r"No dev\.csv with the columns .*skillskape \(validation\) cannot be"):
         load(tmp_path)
     write(tmp_path / "skillskape", "validation.csv", "sentence,label\nPlan.,weld metal\n")

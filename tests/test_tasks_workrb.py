@@ -63,12 +63,12 @@ def test_job_title_similarity_is_read_by_language(tmp_path, write_de, monkeypatc
     assert relevant(task) == PAIRS
     assert task.targets == tuple(sorted(("Chefkoch", "Küchenchef", "Schweiß- Fachkraft", "Pilot")))
     assert task.origin.startswith("job-title-similarity/de")
-    assert [each["task"] for each in skipped] == ["job_title_similarity_fr", "job_title_similarity_en_de"]
-    assert skipped[0]["reason"].startswith(
+    assert [each.task for each in skipped] == ["job_title_similarity_fr", "job_title_similarity_en_de"]
+    assert skipped[0].reason.startswith(
         f"No folder of its name with queries.tsv, corpus_documents.tsv and annotations.tsv. Not in {tmp_path}. "
         "Avature/Job-Title-Similarity is not prepared"
     )
-    assert "and 'en-de' was asked for" in skipped[1]["reason"]
+    assert "and 'en-de' was asked for" in skipped[1].reason
     monkeypatch.chdir(tmp_path)
     assert load("job_title_similarity", Path("job-title-similarity"), language="de").origin.startswith("de")
     # The folder of one set alone.
@@ -97,7 +97,7 @@ def test_sets_of_melo_and_mels_are_measured_in_their_own_languages(tmp_path):
     assert {target for _, target in relevant(tasks[2])} == {"Pilot"}
     assert [task.query_kind for task in tasks] == ["job", "job", "skill"]
     assert len(skipped) == 53
-    assert len({each["reason"] for each in skipped}) == 2  # shown in one line each
+    assert len({each.reason for each in skipped}) == 2  # shown in one line each
 
 
 def test_broken_sets_are_named_with_file_and_line(tmp_path):
@@ -148,7 +148,7 @@ def test_skill_xl_leaves_out_sentences_that_are_not_relevant(tmp_path):
     write(tmp_path / "Skill-XL" / "test.csv", rows)
     task = load("skill_extraction_xl", tmp_path)
     assert relevant(task) == {("We weld", "weld metal")}
-    assert task.notes == ("1 rows that are not relevant left out", "1 labels that are no target left out")
+    assert task.notes == ("1 row judged not relevant left out", "1 label not among the targets left out")
     assert task.group == ""  # not of WorkBench's average
 
 
@@ -198,10 +198,10 @@ def test_freelancers_are_ranked_in_one_language_or_in_all(tmp_path):
     assert both.relevant.nnz == 4
     assert both.languages == ("en", "mul")
     assert english.notes == (
-        "1 scores of unknown queries or profiles left out",
-        "1 queries without a relevant target left out",
+        "1 score of unknown queries or profiles left out",
+        "1 query without a relevant target left out",
     )
-    assert {each["task"].partition("_to_")[0] for each in skipped} == {"search"}
+    assert {each.task.partition("_to_")[0] for each in skipped} == {"search"}
     assert "and 'pt' was asked for" in missing("project_to_freelancer", tmp_path, language="pt")
     for wrong, message in (
         ("none", "found experiences 'none'; expected a JSON value"),

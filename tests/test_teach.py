@@ -67,7 +67,7 @@ def test_scores_equal_the_formula_of_the_rankers_scores(folder, model, weights, 
     said = capsys.readouterr()
     assert "3 queries with 4 targets" in said.out
     assert "2 of the queries have a description, of 2.5 sentences on average" in said.out
-    assert "1 labels equal to an earlier one, and joined with it" in said.err
+    assert "1 label equal to an earlier one, and joined with it" in said.err
     assert "--config.loss.distillation.path=out/teacher.npz" in said.err
     assert "near=60" not in said.err  # of 4 targets training refuses it
 

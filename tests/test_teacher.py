@@ -35,6 +35,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.kinds import QUERY, TARGET
 from uwe_jax.scoring.losses import distillation
 from uwe_jax.studies.benchmarks.padding import padded_nodes
+from uwe_jax.training import loop
 from uwe_jax.training.metric_writer import read_metrics
 from uwe_jax.training.step import batch_gradient
 from uwe_jax.training.teaching import load_teacher, read_scores
@@ -341,11 +342,37 @@ def test_held_out_texts_and_lone_targets_are_left_out_and_too_few_refused(tmp_pa
     assert (assign_splits(texts, validation=0.1, test=0.1) == TRAIN).all()
     assert 16 <= len(scores.queries) < 40
     assert "lone" not in texts
-    assert "pairs have a held-out text, and 1 queries fewer than two scored targets" in caplog.text
+    assert "pairs with a held-out text, and 1 query with fewer than two scored targets" in caplog.text
     with pytest.raises(UserError, match=r"A batch takes 41 queries of the teacher .* but there are only \d+ queries"):
         load_teacher(settings_of(path, queries=41), tokeniser, tmp_path)
     with pytest.raises(UserError, match=r"score\.csv is not a file\. Did you mean .*scores\.csv"):
         load_teacher(settings_of(tmp_path / "score.csv"), tokeniser, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options", "message"),
+    [
+        ("teacher.npz", None, (), r"loss\.distillation\.path .*teacher\.npz is not a file"),
+        ("teacher.npz", "query,target,score\n", (), "not a teacher's .npz file, or it is damaged"),
+        ("teacher.npz", 12, ("queries=16",), r"takes 16 queries of the teacher .* but there are only 12 queries in"),
+        ("teacher.npz", 12, ("queries=8", "near=31"), r"best 31 .*, but there are only 30 in .*teacher\.npz"),
+        ("scores.dat", "query,target,score\n", (), r"scores\.dat is in no supported format. Name a table"),
+        ("scores.csv", "query,target\ncook,soup\n", (), "score"),
+        ("scores.csv", "query,target,score\ncook,soup,high\n", (), "found score 'high'"),
+    ],
+)
+def test_a_teacher_that_cannot_be_used_is_refused_before_the_graphs_are_read(
+    small_run, tmp_path, rng, monkeypatch, name, content, options, message
+):
+    path = tmp_path / name
+    if isinstance(content, int):
+        dense_scores(rng, queries=content).write(path, {})
+    elif content is not None:
+        path.write_text(content)
+    monkeypatch.setattr(loop, "split_graphs", lambda *_: pytest.fail("the graphs were read"))
+    flags = [f"--config.loss.distillation.{each}" for each in (f"path={path}", *options)]
+    with pytest.raises(UserError, match=message):
+        train.main([*small_run, *flags])
 
 
 @pytest.mark.parametrize("dense", [False, True])

@@ -69,7 +69,7 @@ def test_texts_of_the_graphs_with_unknown_tokens_are_reported_once(tmp_path, cap
     graphs = build_graph_set({"job": job, "alias": [Edge("", "nurse", "", "\u5e2b code")]})
     tokenise_nodes(graphs, tokeniser, LengthSettings())
     (said,) = [each for each in caplog.messages if "does not know" in each]
-    assert said.startswith("2 of 5 texts of the graphs (40.0 %) have tokens")
+    assert said.startswith("2 of 5 graph texts (40.0 %) have tokens")
 
 
 few = st.lists(st.integers(1000, 1009), max_size=2)

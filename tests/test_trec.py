@@ -70,10 +70,10 @@ def test_a_beir_folder_is_a_task_with_a_split_for_each_of_its_qrels(tmp_path):
     assert task.corpus_ids == ("d1", "d2", "d4", "d 3")
     assert task.relevant.toarray().tolist() == [[2, 0, 0, 0], [0, 1, 0, 0]]
     assert task.notes[:2] == (
-        "1 judgements below 0 taken as not relevant",
-        "1 queries without a judgement in test.tsv",
+        "1 judgement below 0 taken as not relevant",
+        "1 query without a judgement in test.tsv",
     )
-    assert "1 queries without a relevant target left out" in task.notes
+    assert "1 query without a relevant target left out" in task.notes
     validation = load(folder, "validation")
     assert (validation.split, validation.queries) == ("validation", ("welder",))
     assert validation.relevant.toarray().tolist() == [[1, 0, 0, 3]]
@@ -94,14 +94,14 @@ def test_missing_splits_name_those_there_are(tmp_path):
     assert load(folder).split == "validation"
     specs = choose([str(folder)])
     tasks, (skipped,) = load_tasks(specs, sources_of(folder), "test")
-    assert (tasks, skipped["reason"]) == ([], "Its publisher has no test split, only validation.")
-    with pytest.raises(UserError, match="None of the 1 requested tasks can be measured"):
+    assert (tasks, skipped.reason) == ([], "Its publisher has no test split, only validation.")
+    with pytest.raises(UserError, match="None of 1 requested task can be measured"):
         run("--model", "bm25", "--tasks", folder, "--split", "train", "--out", tmp_path / "out")
     for name in ("gold", "silver"):
         (folder / "qrels" / f"{name}.trec").write_text(DEV)
     (folder / "qrels" / "dev.tsv").unlink()
     _, (skipped,) = load_tasks(choose([str(folder)]), sources_of(folder), "any")
-    assert skipped["reason"] == "Its splits are gold, silver: name the qrels of one with --tasks."
+    assert skipped.reason == "Its splits are gold, silver: name the qrels of one with --tasks."
     assert load(folder / "qrels" / "gold.trec").split == "gold"
     (folder / "qrels" / "gold.tsv").write_text(DEV)
     assert "qrels has gold.trec, gold.tsv, silver.trec. Expected one file" in message(folder).replace(
@@ -210,12 +210,12 @@ def test_a_saved_run_measures_as_its_model(tmp_path, capsys):
     measured = len(load(folder).queries)
     assert notes == [
         f"7 of {len(load(folder).targets)} targets of a query are ranked; the others come last",
-        f"{measured - 9} of {measured} queries are not in the run: all of their targets tie",
+        f"{measured - 9} of {measured} queries not in the run, where all targets tie",
     ]
     assert f"tfidf on courses: {notes[1]}" in capsys.readouterr().err
     assert f"- courses: {'; '.join(notes)}" in (again / "results.md").read_text()
     run("--run", saved, *shared, "--out", again, "--max_queries", 5)
-    assert results(again, "tfidf")["notes"][-1].endswith("queries of the run are not measured")
+    assert results(again, "tfidf")["notes"][-1].endswith("queries of the run not measured")
 
 
 def test_targets_that_a_run_lacks_come_last(tmp_path):

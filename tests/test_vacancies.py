@@ -362,7 +362,7 @@ def test_a_folder_of_vacancies_is_prepared_once(tmp_path, monkeypatch):
     write_rows(tmp_path / "data" / "test.jsonl", ROWS)  # states a test split
     read = SOURCE.read(request(tmp_path / "data", tmp_path / "cache", JOB, VACANCY))
     assert read.origin.startswith("vacancies jobs/one.csv, jobs/two.parquet in ")
-    assert "1 rows without a skill" in read.notes
+    assert "1 row without a skill" in read.notes
     assert {edge.right_text for edge in read.edges[JOB]} == {"Welder", "Head chef", "Developer"}
     assert (
         Edge(*("http://data.europa.eu/esco/skill/3", "haute cuisine", "2", "We love haute cuisine.", "exact"))

@@ -263,7 +263,7 @@ def test_all_scalar_columns_of_a_table_are_kept(tmp_path, ending):
     found = read_targets(write_rows(tmp_path / f"t.{ending}", ROWS))
     hours = ("8.0", "7.5", "") if ending == "parquet" else ("8", "7.5", "")
     assert found.columns == {"family": ("care", "it", "it"), "hours": hours, "night": ("true", "false", "")}
-    assert found.notes == ("1 columns of lists or objects left out (tags)",)
+    assert found.notes == ("1 column of lists or objects left out (tags)",)
 
 
 def test_columns_are_chosen_and_bounded(tmp_path, monkeypatch):
@@ -291,7 +291,7 @@ def test_of_rows_that_repeat_the_first_counts(tmp_path):
     assert (found.texts, found.columns) == (("nurse",), {"family": ("care",)})
     assert found.notes == (
         "2 duplicate rows left out",
-        "1 of them with other values in further columns than the first, which counts",
+        "1 row of an earlier id with other values in further columns, which do not count",
     )
 
 
@@ -351,11 +351,11 @@ def test_answers_are_written_to_files_with_their_columns(folder, tmp_path, capsy
     flags = ["--index", str(folder / "skills"), "--index", str(folder / "bare"), "--top_k", "2"]
     (tmp_path / "q.txt").write_text("nurse\n\nwrite code\n")
     queries = ["--queries", str(tmp_path / "q.txt")]
-    with pytest.raises(UserError, match="1 of 3 queries were not answered"):
+    with pytest.raises(UserError, match="1 of 3 queries was not answered"):
         rank([*flags, *queries, "--json"])
     printed = capsys.readouterr().out
     for name in ("a.jsonl", "a.csv"):
-        with pytest.raises(UserError, match="1 of 3 queries were not answered"):
+        with pytest.raises(UserError, match="1 of 3 queries was not answered"):
             rank([*flags, *queries, "--out", str(tmp_path / name)])
     told = capsys.readouterr()
     assert (told.out, told.err.count("Wrote the answers to 3 queries")) == ("", 2)

@@ -118,6 +118,8 @@ def main(arguments: Sequence[str]) -> None:
         descriptions=options.query_descriptions,
         flag="--query-column",
         kind_flag="--query-kind",
+        names_flag="--query-names",
+        descriptions_flag="--query-descriptions",
     )
     targets = read(
         options.targets,

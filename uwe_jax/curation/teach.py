@@ -21,10 +21,10 @@ from uwe_jax.retrieval.ranker import Ranker
 from uwe_jax.retrieval.store.columns import DESCRIPTION
 from uwe_jax.retrieval.table_targets import Targets
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.progress import counted, progress, report
+from uwe_jax.runtime.progress import counted, data_size, progress, report
 from uwe_jax.scoring.scorer_text import scorer_text
 from uwe_jax.scoring.statistics import fixed_sample
-from uwe_jax.sources.notes import counted as noted
+from uwe_jax.sources.notes import noted
 from uwe_jax.sources.vacancies.sentences import cut_sentences, plain_text
 
 LOG = logging.getLogger(__name__)
@@ -71,7 +71,8 @@ def teach(
     names_of = {label: own.names if target_names else [] for label, own in texts_of(targets).items()}
     labels, candidates = tuple(texts), tuple(names_of)
     for read, kept in ((queries, labels), (targets, candidates)):
-        if notes := (*read.notes, *noted(len(read) - len(kept), "labels equal to an earlier one, and joined with it")):
+        joined = noted(len(read) - len(kept), "label", "equal to an earlier one, and joined with it")
+        if notes := (*read.notes, *joined):
             LOG.info(f"{read.origin}: {'; '.join(notes)}.")
     if len(drawn := fixed_sample(len(labels), max_queries)) < len(labels):
         LOG.info(f"{len(drawn):,} of {len(labels):,} queries drawn at random.")
@@ -87,7 +88,7 @@ def teach(
         )
     check_size(len(labels), len(candidates))
     sentences = [each for own in described for each in own.sentences]
-    for note in ranker.truncation(sentences).notes("sentences"):
+    for note in ranker.truncation(sentences).notes("sentence"):
         LOG.warning(f"{note}. --max-tokens sets another limit.")
     # As many more queries at once as there are names, of which a `NamesScore` takes fewer queries at once.
     at_once = _AT_ONCE * (1 + further // len(candidates))
@@ -95,7 +96,7 @@ def teach(
     names = NodeNames.of(labels, {k: own.names for k, own in enumerate(texts.values())})
     about = {"model": ranker.name, "scorer": scorer_text(ranker.scorer), "weights": list(weights)}
     DenseScores.of(labels, candidates, names, scores).write(out, about)
-    read = [f"There are {len(names.texts):,} further names of queries."]
+    read = [f"The queries have {counted(len(names.texts), 'further name')}."]
     if further:
         read.insert(0, f"The targets are read by {counted(further, 'further name')} as well.")
     if described:
@@ -106,7 +107,7 @@ def teach(
         )
     report(
         f"{out}: scores of {counted(len(labels), 'query')} with {counted(len(candidates), 'target')} by {ranker.name}, "
-        f"{out.stat().st_size / 1e6:,.1f} MB. {' '.join(read)}"
+        f"{data_size(out.stat().st_size)}. {' '.join(read)}"
     )
     # Training leaves held-out targets out and refuses fewer than `near`.
     near = f" --config.loss.distillation.near={_NEAR}" if len(candidates) >= 2 * _NEAR else ""

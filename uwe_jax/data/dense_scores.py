@@ -21,7 +21,7 @@ from uwe_jax.data.training_hashes import TrainingHashes, text_hashes
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import replacing
 from uwe_jax.runtime.kinds import QUERY, TARGET
-from uwe_jax.runtime.zips import ZIP_DAMAGE, read_npz
+from uwe_jax.runtime.zips import ZIP_DAMAGE, npz_shapes, read_npz
 
 STREAM = 101  # of random numbers of a teacher, apart from those of `sampling`
 _VERSION = 1
@@ -154,10 +154,7 @@ class DenseScores:
             with np.errstate(over="ignore"):  # infinity is refused below
                 scores = arrays["scores"].astype(np.float16, copy=False)
         except (KeyError, TypeError, *ZIP_DAMAGE) as error:
-            raise UserError(
-                f"{path} is not a teacher's .npz file, or it is damaged ({error!r}). Write it with `uwe-jax teach`; a "
-                "table of pairs has another ending, such as .csv."
-            ) from error
+            raise _damaged(path, error) from error
         if version != _VERSION:
             raise UserError(f"{path} has version {version}; this uwe_jax reads version {_VERSION}. Update uwe_jax.")
         counts = f"{len(queries):,} queries, {len(targets):,} targets and {len(names):,} further names"
@@ -169,6 +166,27 @@ class DenseScores:
         if not rising or offsets[[0, -1]].tolist() != [0, len(names)]:
             raise UserError(f"{path} has {counts}, and name_offsets do not bound the names of every query.")
         return cls.of(queries, targets, NodeNames(names, offsets), scores)
+
+    @staticmethod
+    def read_shape(path: Path) -> tuple[int, int]:
+        """Reads the numbers of queries and of targets alone. Raises UserError if it is not a file of `write`."""
+        try:
+            shapes = npz_shapes(path)
+            (queries,), (targets,), found = (shapes[name] for name in ("queries", "targets", "scores"))
+        except (KeyError, TypeError, *ZIP_DAMAGE) as error:
+            raise _damaged(path, error) from error
+        if found != (queries, targets):
+            raise UserError(
+                f"{path} has {queries:,} queries, {targets:,} targets and {found} scores; expected one of every pair."
+            )
+        return queries, targets
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    return UserError(
+        f"{path} is not a teacher's .npz file, or it is damaged ({error!r}). Write it with `uwe-jax teach`; a table of "
+        "pairs has another ending, such as .csv."
+    )
 
 
 def check_size(queries: int, targets: int) -> None:

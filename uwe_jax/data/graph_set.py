@@ -12,8 +12,9 @@ import numpy as np
 from uwe_jax.data.graph import BipartiteGraph, hash_texts
 from uwe_jax.data.node_names import NodeNames
 from uwe_jax.runtime.kinds import SKILL
+from uwe_jax.runtime.progress import counted
 
-_PLURALS = {"job": "job titles", "vacancy": "vacancy sentences", "alias": "aliases"}
+_NOUNS = {"job": "job title", "vacancy": "vacancy sentence"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +83,8 @@ class GraphSet:
     def summary(self) -> str:
         """Returns the counts as one line for a log."""
         parts = [
-            f"skill-{kind} {count['edges']:,} edges between {count['skills']:,} skills and "
-            f"{count['neighbours']:,} {_PLURALS.get(kind, kind)}"
+            f"skill-{kind} {counted(count['edges'], 'edge')} between {counted(count['skills'], 'skill')} and "
+            f"{counted(count['neighbours'], _NOUNS.get(kind, kind))}"
             for kind, count in self.counts().items()
         ]
-        return "; ".join([f"{len(self.skills):,} skills", *parts])
+        return "; ".join([counted(len(self.skills), "skill"), *parts])

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Int
 
+from uwe_jax.runtime.progress import counted
+
 
 @dataclass(frozen=True)
 class Truncation:
@@ -16,7 +18,7 @@ class Truncation:
     Special tokens count towards the limit. A text of unknown tokens alone has the embedding of all such texts of its
     length.
 
-    >>> (Truncation.of(np.array([9, 70]), 64) + Truncation.of(np.array([120]), 64)).notes("queries")
+    >>> (Truncation.of(np.array([9, 70]), 64) + Truncation.of(np.array([120]), 64)).notes("query")
     ['2 of 3 queries are truncated at 64 tokens, the longest has 120']
     """
 
@@ -59,22 +61,23 @@ class Truncation:
             other.example if not self.example or (other.blank and not self.blank) else self.example,
         )
 
-    def notes(self, what: str = "texts") -> list[str]:
-        """Returns a phrase with the numbers, about `what` in the plural; nothing if no text is truncated."""
+    def notes(self, what: str = "text") -> list[str]:
+        """Returns a phrase with the numbers, about `what` in the singular; nothing if no text is truncated."""
         if not self.truncated:
             return []
         return [
-            f"{self.truncated:,} of {self.texts:,} {what} {'is' if self.truncated == 1 else 'are'} truncated at "
+            f"{self.truncated:,} of {counted(self.texts, what)} {'is' if self.truncated == 1 else 'are'} truncated at "
             f"{self.limit} tokens, the longest has {self.longest:,}"
         ]
 
-    def unknown_notes(self, what: str = "texts") -> list[str]:
-        """Returns a sentence on texts with unknown tokens, about `what` in the plural; nothing if there are none."""
+    def unknown_notes(self, what: str = "text") -> list[str]:
+        """Returns a sentence on texts with unknown tokens, about `what` in the singular; nothing if there are none."""
         if not self.unknown:
             return []
         alone = f", {self.blank:,} of them no other, which makes texts of one length equal" if self.blank else ""
         return [
-            f"{self.unknown:,} of {self.texts:,} {what} ({100 * self.unknown / self.texts:.1f} %) have tokens that the "
-            f"encoder's tokeniser does not know{alone}, such as {self.example[:60]!r}. An encoder of another language "
-            "or script reads them otherwise; see docs/languages.md."
+            f"{self.unknown:,} of {counted(self.texts, what)} ({100 * self.unknown / self.texts:.1f} %) "
+            f"{'has' if self.unknown == 1 else 'have'} tokens that the encoder's tokeniser does not know{alone}, "
+            f"such as {self.example[:60]!r}. An encoder of another language or script reads them otherwise; see "
+            "docs/languages.md."
         ]

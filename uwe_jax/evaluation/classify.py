@@ -33,7 +33,7 @@ class Classifier:
         if self._threshold is None:
             found, missing = load_tasks(specs, sources, VALIDATION, languages)
             self._validation = {task.name: task for task in found if task.split == VALIDATION}
-            self._missing = {each["task"]: each["reason"] for each in missing}
+            self._missing = {each.task: each.reason for each in missing}
 
     def measure(self, ranker: Ranker, score: Score, task: RankingTask, samples: int) -> dict[str, Any]:
         """Returns `classification` of results.json.

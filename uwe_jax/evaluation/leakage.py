@@ -12,6 +12,7 @@ from uwe_jax.data.ragged import run_entries, run_offsets
 from uwe_jax.data.training_hashes import Overlap, TrainingHashes
 from uwe_jax.evaluation.tasks.task import RankingTask
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.sources.notes import noted_of
 
 IN_DOMAIN = "in-domain"
 # A few equal pairs are chance (a job title that is an ESCO label as well); a larger share of a task's query-target
@@ -71,4 +72,4 @@ def without_leaks(task: RankingTask, all_hashes: Sequence[TrainingHashes]) -> Ra
         raise UserError(f"all {len(seen):,} queries are in the training graphs; --drop-leaks leaves none to rank")
     if not seen.any():
         return task
-    return task.select(np.flatnonzero(~seen), f"{int(seen.sum()):,} of {len(seen):,} queries were trained on, left out")
+    return task.select(np.flatnonzero(~seen), *noted_of(int(seen.sum()), len(seen), "query", "left out as trained on"))

@@ -7,7 +7,7 @@ import dataclasses
 import itertools
 import logging
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from uwe_jax.evaluation.target_names import NamesRanker, with_name_notes
 from uwe_jax.evaluation.tasks.beir import write_beir
 from uwe_jax.evaluation.tasks.catalogue import choose, load_tasks
 from uwe_jax.evaluation.tasks.languages import Pair, parse_languages
-from uwe_jax.evaluation.tasks.task import RankingTask, TaskSources, TaskSpec
+from uwe_jax.evaluation.tasks.task import RankingTask, SkippedTask, TaskSources, TaskSpec
 from uwe_jax.evaluation.terminal import FEW_REASONS, skipped_lines, task_line
 from uwe_jax.models.exported import is_exported
 from uwe_jax.models.remote_workdir import is_workdir, make_local
@@ -148,7 +148,7 @@ def _prepare_tasks(
     sources: TaskSources,
     languages: Sequence[Pair],
     all_hashes: Sequence[TrainingHashes | None],
-) -> tuple[list[RankingTask], list[dict], list[set[str]]]:
+) -> tuple[list[RankingTask], list[dict[str, str]], list[set[str]]]:
     """Returns tasks, skipped tasks as in results.json, and the names of in-domain tasks of every model."""
     tasks, missing = load_tasks(specs, sources, options.split, languages)
     requested, leaked = len(tasks) + len(missing), []
@@ -162,42 +162,34 @@ def _prepare_tasks(
             continue
         task = task.sample(options.max_queries)
         kept.append(with_name_notes(task) if options.target_names else task)
-    lines, skipped = skipped_lines(missing), [*missing, *leaked]
-    # Of sets of tasks many lack their data, which is no error of the user's unless nothing else is left.
-    brief = len(lines) > FEW_REASONS and bool(kept) and not options.strict
+    lacking = [each.to_dict() for each in missing]
+    lines, skipped = skipped_lines(lacking), [*lacking, *leaked]
+    brief = len(lines) > FEW_REASONS  # of sets of tasks many lack their data
     for line in lines:
         LOG.log(logging.DEBUG if brief else logging.WARNING, line)
     if brief:
-        LOG.warning(_summary(missing, specs, sources, options.split, languages))
+        LOG.warning(_summary(missing, sources, options.split, languages))
     for line in skipped_lines(leaked):
         LOG.warning(line)
     if skipped and options.strict:
         raise UserError(
             f"{len(skipped)} of {requested} tasks cannot be measured and --strict is set: "
-            f"{', '.join(each['task'] for each in skipped)}. The lines above say where to get their data."
+            f"{', '.join(each['task'] for each in skipped)}. See above for where to get their data."
         )
     if not kept:
         raise UserError(
-            f"None of the {len(skipped)} requested tasks can be measured; the lines above say why. Give the folders "
+            f"None of {counted(len(skipped), 'requested task')} can be measured; see above for why. Give the folders "
             "that hold their data: --data FOLDER."
         )
     return kept, skipped, in_domain
 
 
-def _summary(
-    missing: Sequence[Mapping[str, str]],
-    specs: Sequence[TaskSpec],
-    sources: TaskSources,
-    split: str,
-    languages: Sequence[Pair],
-) -> str:
+def _summary(missing: Sequence[SkippedTask], sources: TaskSources, split: str, languages: Sequence[Pair]) -> str:
     """Returns a line on the tasks that were not there, each once with its languages."""
     found: dict[str, list[str]] = {}
     for each in missing:
-        name = max((spec.name for spec in specs if each["task"].startswith(spec.name)), key=len)
-        pair = each["task"].removeprefix(name).lstrip("_").replace("_", "-") or "en"
-        found.setdefault(name, []).append(pair)
-    names = [name if pairs == ["en"] else f"{name} ({', '.join(pairs)})" for name, pairs in found.items()]
+        found.setdefault(each.spec, []).append(each.languages)
+    names = [name if pairs in (["en"], [""]) else f"{name} ({', '.join(pairs)})" for name, pairs in found.items()]
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     where = sources.listed + (f", or has no {split} split" if split != "any" else "")
     where += f", or not in {', '.join(map(str, languages))}" if languages != [Pair("en", "en")] else ""
@@ -276,7 +268,7 @@ class _Run:
                     found["classification"] = self.classifier.measure(of_task, measured.score, asked, options.bootstrap)
                 except UserError as error:
                     notes.append(" ".join(str(error).split()))
-            texts = {"queries": task.queries, "names" if task.names else "targets": task.target_names.texts}
+            texts = {"query": task.queries, "name" if task.names else "target": task.target_names.texts}
             found["truncated"] = [note for what, each in texts.items() for note in truncation(ranker, each).notes(what)]
             found |= {"notes": notes} if notes else {}
             found["leakage"] = leakage(task, hashes, in_domain=task.name in in_domain) if hashes else None

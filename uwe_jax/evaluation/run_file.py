@@ -16,7 +16,7 @@ from uwe_jax.evaluation.ranker import Score
 from uwe_jax.evaluation.tasks.task import RankingTask
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import near_on_disk, replacing
-from uwe_jax.sources.notes import counted
+from uwe_jax.sources.notes import noted, noted_of
 from uwe_jax.sources.tables.problems import Problems, shorten
 from uwe_jax.sources.tables.trec import RUN, trec_rows
 
@@ -125,8 +125,8 @@ class RunOfTask:
         depth = f"{most:,}" if fewest == most else f"{fewest:,} to {most:,}"
         self.notes = [
             *([f"{depth} of {n:,} targets of a query are ranked; the others come last"] if fewest < n else []),
-            *counted(missing, f"of {len(listed):,} queries are not in the run: all of their targets tie"),
-            *counted(sum(query not in there for query in ranked), "queries of the run are not measured"),
+            *noted_of(missing, len(listed), "query", "not in the run, where all targets tie"),
+            *noted(sum(query not in there for query in ranked), "query", "of the run not measured"),
         ]
 
     def index(self, targets: Sequence[str]) -> Score:

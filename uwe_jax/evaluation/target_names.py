@@ -12,8 +12,9 @@ import numpy as np
 from uwe_jax.evaluation.measure import checked
 from uwe_jax.evaluation.ranker import Ranker, Score
 from uwe_jax.evaluation.tasks.task import RankingTask, TargetNames
+from uwe_jax.runtime.progress import counted
 from uwe_jax.scoring.names import matched_name, name_scores
-from uwe_jax.sources.notes import counted
+from uwe_jax.sources.notes import noted
 
 
 class NamesRanker:
@@ -99,11 +100,11 @@ def with_name_notes(task: RankingTask) -> RankingTask:
     further = set(map(str.casefold, texts))
     equal = sum(query.casefold() in further for query in task.queries)
     shared = sum(count > 1 for count in Counter(map(str.casefold, (*task.targets, *texts))).values())
-    counts = "left out for them" if task.queries_are_names else "which counts"
+    effect = "which is left out for it" if task.queries_are_names else "which counts"
     notes = [
-        f"{len(texts):,} further names of {len(task.names):,} targets",
-        *counted(shared, "names of several targets, kept for each"),
-        *counted(equal, f"queries equal a further name, {counts}"),
+        f"{counted(len(texts), 'further name')} of {counted(len(task.names), 'target')}",
+        *noted(shared, "name", "of several targets, kept for each"),
+        *noted(equal, "query", f"equal to a further name, {effect}"),
     ]
     return dataclasses.replace(task, notes=(*task.notes, *notes))
 

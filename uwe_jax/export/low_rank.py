@@ -15,6 +15,7 @@ from uwe_jax.models.loading import load_encoder
 from uwe_jax.models.low_rank import add_difference, difference_of, lost_share
 from uwe_jax.models.weights import params_from_hf, params_to_hf
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.progress import data_size
 
 LOG = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ def reduce_rank(subject: Subject, rank: int, cache_dir: Path) -> Reduced:
     difference = difference_of(before, after, rank)
     restored = add_difference(before, difference)
     LOG.info(
-        f"Rank {rank} takes {sum(each.nbytes for each in difference.values()) / 1e6:.1f} MB; "
+        f"Rank {rank} takes {data_size(sum(each.nbytes for each in difference.values()))}; "
         f"{lost_share(before, after, restored):.0%} of the change in weights (Frobenius norm) is lost."
     )
     params = {**model.params, "encoder": params_from_hf(restored, config)}

@@ -231,8 +231,8 @@ class TargetSpace:
         most = _QUERY_TOKENS if settings.side == "query" else _SIDED_QUERY_TOKENS
         texts = most // _TOKENS_PER_TEXT if self.few_shapes else None if most == _QUERY_TOKENS else _SIDED_QUERIES
         chunks = list(queries.chunks(most, texts) if self.few_shapes else queries.even_chunks(most, texts))
-        # All in the shape of the largest: compiling for another one takes longer than scoring the padding. Those of many
-        # chunks are nearly full, so that the next call of as many queries needs no other program either.
+        # All in the shape of the largest: compiling for another one takes longer than scoring the padding. Many chunks
+        # are nearly full, so that full ones cost little, and the next call of many needs no other program either.
         sizes = [_padded(int(queries.offsets[stop] - queries.offsets[start]), stop - start) for start, stop in chunks]
         if len(chunks) >= _MANY_CHUNKS:
             sizes.append((most, 1))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 
+from uwe_jax.data.markup import has_markup, markup_note
 from uwe_jax.data.truncation import Truncation
 from uwe_jax.models.loading import DEFAULT_MODEL
 from uwe_jax.retrieval.answers import Answer, answer_file, json_line, readable
@@ -75,9 +76,13 @@ def rank(options: RankOptions) -> None:
     skill_filter = chosen_filter(given, options.skill_filter, ranker)
     count, refused, first, truncation = 0, 0, "", Truncation(ranker.loaded.max_tokens)
     least, reached, dropped, none = (options.min_score, options.min_probability), 0, 0, ""
+    marked, example = 0, ""
     with _writer(options, columns) as write:
         for batch in batches(queries):
-            truncation += ranker.truncation([query for query in batch if isinstance(query, str)])
+            texts = [query for query in batch if isinstance(query, str)]
+            truncation += ranker.truncation(texts)
+            html = [query for query in texts if has_markup(query)]
+            marked, example = marked + len(html), example or next(iter(html), "")
             found = ranker.search(batch, list(spaces.values()), options.top_k, options.filter, count + 1)
             asked = [query for query, hits in zip(batch, found, strict=True) if isinstance(hits, list)]
             no_skill = skill_filter.refused(ranker, list(map(str, asked))) if skill_filter else {}
@@ -104,12 +109,17 @@ def rank(options: RankOptions) -> None:
         )
     if none and not reached:
         LOG.warning(f"No hit of {counted(count, 'query')} reaches the threshold. The first: {none}")
-    for note in truncation.notes("queries"):
+    for note in truncation.notes("query"):
         LOG.warning(f"{note}. --max-tokens sets another limit.")
-    for note in truncation.unknown_notes("queries"):
+    for note in truncation.unknown_notes("query"):
         LOG.warning(note)
+    if marked:
+        LOG.warning(f"{markup_note(marked, 'query', example)}.")
+    if refused and count == 1:
+        raise UserError(first)
     if refused:
-        raise UserError(f"{refused:,} of {count:,} queries were not answered; all others were. The first: {first}")
+        which = f"{'was' if refused == 1 else 'were'} not answered{'; all others were' if refused < count else ''}"
+        raise UserError(f"{refused:,} of {count:,} queries {which}. The first: {first}")
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from uwe_jax.retrieval.table_targets import Targets, read_ids
 from uwe_jax.retrieval.texts_in import read_targets
 from uwe_jax.runtime.command import rank_command
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.progress import counted, duration, report
+from uwe_jax.runtime.progress import counted, data_size, duration, report
 from uwe_jax.scoring.scorer_text import scorer_text
 from uwe_jax.sources.tables.problems import shorten
 
@@ -103,7 +103,7 @@ def described(folder: Path) -> str:
         "columns": ", ".join(filter(None, columns)) or "only text and id",
         "read from": "; ".join(note.targets) or "unknown",
         "tokens": f"{tokens:,} of width {manifest.width}{means}",
-        "stored as": f"{manifest.dtype}, {size / 1e6:,.1f} MB in {counted(len(segments), 'segment')}",
+        "stored as": f"{manifest.dtype}, {data_size(size)} in {counted(len(segments), 'segment')}",
         "probabilities": _probabilities(folder, origin),
     }
     width = max(map(len, lines))
@@ -190,7 +190,7 @@ def _write(ranker: Ranker, model: str, targets: Targets, folder: Path, dtype: st
 
 
 def _encode(ranker: Ranker, targets: Targets, dtype: str) -> Index:
-    truncation, what = ranker.truncation(targets.all_names), "names" if targets.names else "targets"
+    truncation, what = ranker.truncation(targets.all_names), "name" if targets.names else "target"
     for note in truncation.notes(what):
         LOG.warning(f"{note}. Targets with equal beginnings have equal scores; --max-tokens sets another limit.")
     for note in truncation.unknown_notes(what):

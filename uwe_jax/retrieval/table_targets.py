@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from uwe_jax.data.markup import has_markup, markup_note
 from uwe_jax.data.text import normalise
 from uwe_jax.retrieval.store.columns import DESCRIPTION, MAX_COLUMNS, MAX_NAME, check_column
 from uwe_jax.retrieval.store.names import Name, distinct_names
 from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.sources.notes import counted
+from uwe_jax.sources.notes import noted, noted_of
 from uwe_jax.sources.tables.chunk import WHOLE, Table
 from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, is_text_list, table_format
 from uwe_jax.sources.tables.names import NAMES, named_columns, same_names
@@ -47,7 +48,7 @@ class Targets:
       origin: the source, for people.
       texts: normalised, none empty, n of them.
       ids: of the texts; the text itself where the source has none.
-      notes: a phrase per reason why something was left out, with its number.
+      notes: a phrase per reason why something was left out or looks damaged, with its number.
       columns: further columns of a table by their names, n values each; "" where a row has none.
       names: further names of every target, distinct from its text up to case; empty where no target has any.
     """
@@ -90,9 +91,9 @@ class Targets:
         if not kept:
             raise UserError(f"{origin} holds no text. {EXPECTED}")
         of_each = tuple(tuple(distinct_names(row.text, names[row.id])) for row in kept.values())
-        left_out = counted(repeated, "duplicate rows left out")
-        left_out += counted(further, "rows with the id of an earlier one taken as further names of its target")
-        left_out += counted(differing, "of them with other values in further columns than the first, which counts")
+        left_out = noted(repeated, "duplicate row", "left out")
+        left_out += noted(further, "row", "with the id of an earlier one taken as further names of its target")
+        left_out += noted(differing, "row", "of an earlier id with other values in further columns, which do not count")
         if any(of_each):
             texts_of = (
                 [row.text, *(name.text for name in more)] for row, more in zip(kept.values(), of_each, strict=True)
@@ -100,8 +101,10 @@ class Targets:
             owners = Counter(text.casefold() for texts in texts_of for text in texts)
             shared = [text for text, times in owners.items() if times > 1]
             example = f", kept for each, such as {shorten(shared[0])}" if shared else ""
-            left_out += counted(len(shared), f"names belong to several targets{example}")
+            left_out += noted(len(shared), "name", f"of several targets{example}")
         ids, texts, values, _ = zip(*kept.values(), strict=True)
+        if marked := [text for text in (*texts, *(name.text for more in of_each for name in more)) if has_markup(text)]:
+            left_out.append(markup_note(len(marked), "text", marked[0]))
         further_columns = dict(zip(columns, zip(*values, strict=True), strict=True))
         return cls(origin, texts, ids, (*notes, *left_out), further_columns, of_each if any(of_each) else ())
 
@@ -119,7 +122,7 @@ class Targets:
         known = set(rows).intersection(zip(there.ids, there.texts, further, *others, strict=False))
         kept = [row for row in rows if row not in known]
         ids, texts, names, *columns = zip(*kept, strict=True) if kept else [()] * (3 + len(self.columns))
-        notes = (*self.notes, *counted(len(known), "that exist already left out"))
+        notes = (*self.notes, *noted(len(known), "target", "already in the index left out"))
         return Targets(
             self.origin, texts, ids, notes, dict(zip(self.columns, columns, strict=True)), names if any(names) else ()
         )
@@ -134,6 +137,8 @@ def table_targets(
     names: str = "",
     descriptions: str = "",
     *,
+    names_flag: str = "--names",
+    descriptions_flag: str = "--descriptions",
     several: bool = True,
 ) -> Targets:
     """Reads the targets of a table; the arguments are those of `read_targets`.
@@ -143,13 +148,11 @@ def table_targets(
     """
     table = open_table(path, quoted=True, columns=[column, id_column, names, descriptions])
     column = text_column(path, table, column, flag=flag)
-    prefix = "--query-" if flag.startswith("--query-") else "--"  # as the command calls the flags of this table
-    of_names, of_descriptions = f"{prefix}names", f"{prefix}descriptions"
     id_column = _chosen(path, table, "id", id_column)
-    names = _chosen(path, table, "aliases", names, of_names) if names else ""
-    descriptions = _chosen(path, table, "", descriptions, of_descriptions) if descriptions else ""
+    names = _chosen(path, table, "aliases", names, names_flag) if names else ""
+    descriptions = _chosen(path, table, "", descriptions, descriptions_flag) if descriptions else ""
     taken = {column: "texts", id_column: "ids"}
-    for option, chosen in ((of_names, names), (of_descriptions, descriptions)):
+    for option, chosen in ((names_flag, names), (descriptions_flag, descriptions)):
         if chosen and taken.setdefault(chosen, option) != option:
             raise UserError(
                 f"{path}: {option} names the column {chosen!r}, which is that of {taken[chosen]} already. Name another "
@@ -193,8 +196,8 @@ def table_targets(
     shown = {place: name for place, name in enumerate(distinct) if name not in nested}
     if nested:
         rows = [row._replace(values=tuple(row.values[place] for place in shown)) for row in rows]
-    notes = counted(len(nested), f"columns of lists or objects left out ({', '.join(sorted(nested))})")
-    notes += counted(without % len(rows) if rows else 0, f"of {len(rows):,} rows without an id; the text is the id")
+    notes = noted(len(nested), "column", f"of lists or objects left out ({', '.join(sorted(nested))})")
+    notes += noted_of(without % len(rows) if rows else 0, len(rows), "row", "without an id; the text is the id")
     origin = str(path) if is_text_list(path) else f"{path}, column {column}"
     return Targets.of(origin, rows, list(shown.values()), notes, several=several)
 

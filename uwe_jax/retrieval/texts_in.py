@@ -46,6 +46,8 @@ def read_targets(
     target_names: bool = True,
     flag: str = "--column",
     kind_flag: str = "--kind",
+    names_flag: str = "--names",
+    descriptions_flag: str = "--descriptions",
 ) -> Targets:
     """Reads targets; those of ESCO with their alternative labels, O*NET's occupations with their further titles.
 
@@ -62,7 +64,8 @@ def read_targets(
       descriptions: column of a table with a description of every target, a name of another role; of ESCO and of
         O*NET's occupations only "description".
       target_names: whether targets have several names, in a table those of all rows with one id.
-      flag, kind_flag: of the running command that name `column` and `kind`, for messages.
+      flag, kind_flag, names_flag, descriptions_flag: of the running command that name `column`, `kind`, `names` and
+        `descriptions`, for messages.
 
     Raises:
       UserError: there is no such path, kind or column, it is broken, one id has two texts without `target_names`, or
@@ -83,7 +86,8 @@ def read_targets(
             f"{kind_flag} {kind} is for folders of ESCO or O*NET, and {path} is a file. Name a column of it with "
             f"{flag}."
         )
-    return table_targets(path, column, id_column, keep, flag, names, descriptions, several=target_names)
+    flags = {"names_flag": names_flag, "descriptions_flag": descriptions_flag}
+    return table_targets(path, column, id_column, keep, flag, names, descriptions, **flags, several=target_names)
 
 
 def _of_downloads(

@@ -58,7 +58,10 @@ def counted(count: int, noun: str) -> str:
     >>> counted(1, "query"), counted(1200, "query"), counted(0, "alias"), counted(2, "skill")
     ('1 query', '1,200 queries', '0 aliases', '2 skills')
     """
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}{'es' if noun.endswith('s') else 's'}"
+    if noun.endswith("y") and noun[-2] not in "aeiou":
+        plural = f"{noun[:-1]}ies"
+    else:
+        plural = f"{noun}{'es' if noun.endswith('s') else 's'}"
     return f"{count:,} {noun if count == 1 else plural}"
 
 
@@ -79,6 +82,18 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def data_size(size: float) -> str:
+    """Formats bytes of files and transfers for people, in decimal units.
+
+    >>> data_size(1), data_size(512), data_size(2_300), data_size(999_960), data_size(4.2e9)
+    ('1 byte', '512 bytes', '2.3 kB', '1.0 MB', '4.2 GB')
+    """
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if round(size / unit, 1) >= 1:
+            return f"{size / unit:,.1f} {name}"
+    return counted(int(size), "byte")
 
 
 class StepClock:

@@ -19,7 +19,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.folders import replacing
 from uwe_jax.runtime.optional_imports import install_command
 from uwe_jax.runtime.process_state import held, quiet
-from uwe_jax.runtime.progress import counted, without_bars
+from uwe_jax.runtime.progress import counted, data_size, without_bars
 from uwe_jax.runtime.remote_errors import Unreachable, answering, nothing
 
 LOG = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ def _fetch_whole(url: str, files: dict[str, RemoteFile], whole: Path, home: Path
     fetch(url, [(file, whole / name / inside) for inside, file in files.items()])
     if listing(url) != files:
         raise UserError(f"{url} was changed during the download. Run again when the writer has finished.")
-    what = f"{url} ({counted(len(files), 'file')}, {sum(file.size for file in files.values()) / 1e6:,.1f} MB)"
+    what = f"{url} ({counted(len(files), 'file')}, {data_size(sum(file.size for file in files.values()))})"
     LOG.info(f"Fetched {what} into {home / name} in {time.perf_counter() - started:.1f} s")
 
 

@@ -19,7 +19,7 @@ import platformdirs
 from uwe_jax.runtime import remote
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.folders import replacing
-from uwe_jax.runtime.progress import is_silent
+from uwe_jax.runtime.progress import data_size, is_silent
 
 LOG = logging.getLogger(__name__)
 _MIRRORS = "mirrors_of_remote"
@@ -91,7 +91,7 @@ def _fetch(url: str, file: remote.RemoteFile, path: Path, packed: bool) -> bool:
             shutil.rmtree(whole, ignore_errors=True)
             LOG.warning(f"{url} is damaged ({error}) and will be re-created.")
             return False
-    LOG.info(f"Fetched {url} ({file.size / 1e6:,.1f} MB)")
+    LOG.info(f"Fetched {url} ({data_size(file.size)})")
     return True
 
 

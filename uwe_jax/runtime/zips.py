@@ -77,6 +77,18 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
+def npz_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Reads the shapes of the arrays of an npz file, and none of their values; raises ZIP_DAMAGE for damage."""
+    shapes = {}
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.namelist():
+            with archive.open(member) as file:
+                first = np.lib.format.read_magic(file) == (1, 0)
+                header = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+                shapes[member.removesuffix(".npy")] = header(file)[0]
+    return shapes
+
+
 def signature(path: Path, member: str = "") -> tuple[int, int]:
     """Returns size in bytes and CRC-32 of a file, or of the member of a zip; the same zipped and unzipped."""
     if member:

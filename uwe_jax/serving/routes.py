@@ -192,8 +192,9 @@ async def scores(request: Request, service: Shared, asked: messages.ScoresReques
 @api.post("/explain", response_model=messages.ExplainAnswer, summary="Explain a score")
 async def explain(request: Request, service: Shared, asked: messages.ExplainRequest) -> Json:
     """Explains a score by the attention and the cosines between tokens of the query and of the target."""
-    if asked.id and asked.target:
-        raise Refusal(422, "Got target and id. Give target, a text, or id, that of a target of an index.")
+    if bool(asked.id) == bool(asked.target):
+        given = "both target and id" if asked.id else "neither target nor id"
+        raise Refusal(422, f"Got {given}. Give target, a text, or id, that of a target of an index.")
     queries, index = service.texts([asked.query], "Query"), service.index(asked.index)
     targets = () if asked.id else service.texts([asked.target], "Target")
     task = PairTask(queries, targets, explain=True, index=index, id=asked.id)

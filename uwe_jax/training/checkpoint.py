@@ -38,6 +38,7 @@ from uwe_jax.models.checkpoint_reader import (
 )
 from uwe_jax.runtime.disk_errors import reason_not_written, remedy
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.progress import data_size
 from uwe_jax.runtime.remote import is_remote, move
 from uwe_jax.training.step_log import WHAT_HELPS
 
@@ -75,7 +76,7 @@ class Checkpoints(CheckpointReader):
         need = sum(leaf.nbytes for leaf in jax.tree.leaves(host))
         free = self._free()
         if free < need * 1.1:
-            raise self._not_saved(f"{free / 2**20:.1f} MiB are free, a checkpoint needs {need * 1.1 / 2**20:.1f} MiB")
+            raise self._not_saved(f"{data_size(free)} are free, a checkpoint needs {data_size(need * 1.1)}")
         metrics = None if validation_map is None else {METRIC: validation_map}
         own = {METRIC: validation_map, "checksum": checksum(host), PARTS: checksums_of_parts(host)}
         if jax.process_count() > 1:

@@ -43,7 +43,7 @@ from uwe_jax.training.nan_hunt import NanHunt
 from uwe_jax.training.node_tokens import batch_builder, tokenise_nodes
 from uwe_jax.training.step import TrainState, make_train_step
 from uwe_jax.training.step_log import StepLog
-from uwe_jax.training.teaching import load_teacher
+from uwe_jax.training.teaching import check_teacher, load_teacher
 from uwe_jax.training.trace import Trace
 from uwe_jax.training.unread_settings import check_settings, unread_settings
 
@@ -130,6 +130,11 @@ def _train(
         wandb_module(config.wandb)
     devices = counted(jax.device_count(), f"{jax.devices()[0].device_kind} device")
 
+    # ---- What takes a second to refuse, before the graphs, which may take minutes --------------------------------
+    if config.loss.distillation.path:
+        check_teacher(config, cache)
+    pretrained = load_encoder(config.encoder.name, cache_dir=cache)
+
     # ---- Graphs -------------------------------------------------------------------------------------------------
     graphs = load_graphs(config.source)
     splits = split_graphs(graphs, config.split.validation, config.split.test, config.split.salt)
@@ -139,7 +144,6 @@ def _train(
     fingerprints = graphs.fingerprints()
 
     # ---- Encoder and optimiser ----------------------------------------------------------------------------------
-    pretrained = load_encoder(config.encoder.name, cache_dir=cache)
     tokeniser = Tokeniser(pretrained.folder, cache / "tokens", pretrained.config.vocab_size)
     model = UweModel.create(pretrained.config, config.encoder, config.scorer)
     params = model.initial_params(pretrained.params)

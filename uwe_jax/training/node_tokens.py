@@ -49,7 +49,7 @@ def tokenise_nodes(
     )
     level = logging.INFO if any(each.truncated for each in found.values()) else logging.DEBUG
     LOG.log(level, f"Texts are truncated to the configured lengths: {counts}")
-    for note in sum(found.values(), Truncation(0)).unknown_notes("texts of the graphs"):
+    for note in sum(found.values(), Truncation(0)).unknown_notes("graph text"):
         LOG.warning(note)
     return labels, tables
 

@@ -16,6 +16,7 @@ from uwe_jax.data.graph import BipartiteGraph
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.runtime.kinds import SKILL
 from uwe_jax.runtime.plot import save_png
+from uwe_jax.runtime.progress import counted
 
 # The least degree of each bin, and its name.
 BINS = {1: "1", 2: "2-5", 6: "6-20", 21: "21-100", 101: "101+"}
@@ -114,7 +115,7 @@ def sizes_section(found: dict[str, Any], skills: int) -> Section:
     return Section(
         "Nodes and edges",
         [
-            f"{skills:,} skills, {nodes:,} nodes of all kinds, {edges:,} edges.",
+            f"{counted(skills, 'skill')}, {counted(nodes, 'node')} of all kinds, {counted(edges, 'edge')}.",
             "By graph: skills and neighbours with an edge, isolated nodes, connected parts, nodes in the largest part.",
         ],
         [Grid(("graph", "edges", "skills", "of all", "neighbours", "isolated", "parts", "largest"), rows)],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html.entities
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ import numpy as np
 from uwe_jax.config import LengthSettings
 from uwe_jax.curation.describe.section import Grid, Section, examples, listed, percent, sampled
 from uwe_jax.data.graph_set import GraphSet
+from uwe_jax.data.markup import has_markup
 from uwe_jax.data.tokens import Tokeniser
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.statistics import fixed_sample
@@ -37,10 +37,6 @@ _LATER = "".join(bytes([byte]).decode("cp1252", "ignore") + chr(byte) for byte i
 _MOJIBAKE = re.compile(
     f"[\u00c2\u00c3][{_LATER}]|\u00e2[\u20ac\u201a\u201e\u2020\u02c6\u2030][{_LATER}]?|\u00ef\u00bb\u00bf|\u00f0\u0178"
 )
-_TAG = re.compile(
-    r"</?(?:[abipu]|br|div|em|font|h[1-6]|hr|img|li|ol|span|strong|table|t[dhr]|ul)(?:\s[^<>]*)?/?>", re.I
-)
-_ENTITY = re.compile(r"&(?:#\d+|#x[0-9a-f]+|([a-z]+\d{0,2}));", re.I)
 _ADDRESS = re.compile(r"https?://|\bwww\.|[\w.]@\w[\w-]*\.\w", re.I)
 _RUN = re.compile(r"([^\W\d]|[^\w\s])\1{3}")
 _WORD_RUN = re.compile(r"\b(\w+)(?:\W+\1\b){2}", re.I)
@@ -53,10 +49,6 @@ _LEAST_LETTERS = 0.5
 
 def _unreadable(text: str) -> bool:
     return any(unicodedata.category(c)[0] == "C" and c not in _JOINERS for c in text)
-
-
-def _has_entity(text: str) -> bool:
-    return any(not found[1] or f"{found[1]};" in html.entities.html5 for found in _ENTITY.finditer(text))
 
 
 def _letters(text: str) -> int:
@@ -87,7 +79,7 @@ RULES = {
         lambda text, _: not text.isprintable() and _unreadable(text),
         True,
     ),
-    "html": Rule("HTML tags or entities", lambda text, _: _TAG.search(text) or _has_entity(text), True),
+    "html": Rule("HTML tags or entities", lambda text, _: has_markup(text), True),
     "placeholder": Rule("a placeholder such as unknown or n/a", lambda text, _: text.casefold() in _PLACEHOLDERS, True),
     "address": Rule(
         "a web or e-mail address", lambda text, _: ("." in text or "://" in text) and _ADDRESS.search(text)
@@ -211,7 +203,7 @@ def truncated(graphs: GraphSet, encoder: str, lengths: LengthSettings, cache_dir
             "cut": counts.truncated,
             "quantiles": {f"{q:g}": int(value) for q, value in zip(_QUANTILES, quantiles, strict=True)},
             "most": counts.longest,
-            "unknown": counts.unknown_notes(f"{kind} texts"),
+            "unknown": counts.unknown_notes(f"{kind} text"),
         }
     return {"encoder": encoder, "kinds": kinds}
 

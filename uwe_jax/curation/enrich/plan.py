@@ -17,7 +17,7 @@ from uwe_jax.curation.enrich.settings import ENDPOINT, EnrichmentSettings
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.evaluation.ranker import Ranker
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.sources.notes import counted
+from uwe_jax.runtime.progress import counted
 
 LOG = logging.getLogger(__name__)
 SENTENCES, TITLES = "vacancy", "job"  # the kinds of graphs whose texts serve as examples
@@ -96,8 +96,8 @@ def _examples(
     for kind, (k, files, setting) in wanted.items():
         texts, left_out = real_texts(graphs, kind, files, setting, evaluation) if k else ([], 0)
         found[kind] = dict(zip(skills, nearest_examples(ranker, graphs, kind, skills, texts, k), strict=True))
-        notes = counted(left_out, "more left out as texts of an evaluation")
-        said.append(", ".join([f"{len(texts):,} {'sentences' if kind == SENTENCES else 'titles'}", *notes]))
+        notes = [f"{left_out:,} more left out as texts of an evaluation"] if left_out else []
+        said.append(", ".join([counted(len(texts), "sentence" if kind == SENTENCES else "title"), *notes]))
     if not any(any(each.values()) for each in found.values()):
         raise UserError(
             "There is no real sentence and no real title to ground requests in: the source has no vacancy and no job "

@@ -38,7 +38,7 @@ from uwe_jax.evaluation.specs import load_ranker
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder, make_out, write_atomically, write_json
 from uwe_jax.runtime.printable import json_text
-from uwe_jax.runtime.progress import report
+from uwe_jax.runtime.progress import counted, report
 
 LOG = logging.getLogger(__name__)
 
@@ -128,14 +128,14 @@ class _Work:
         finally:
             self._report()
         if asking.tries_again:
-            LOG.info(f"{asking.tries_again:,} tries were repeated, as the server was busy, broken or slow.")
+            LOG.info(f"Repeated {counted(asking.tries_again, 'try')}, as the server was busy, broken or slow.")
         if asking.stopped:
             LOG.warning(
                 f"Stopped: {asking.stopped}. What was answered is kept and checked; with a larger budget the same "
                 "command resumes there."
             )
         if asking.failed:
-            LOG.warning(f"{len(asking.failed):,} requests got no answer; the same command asks them again.")
+            LOG.warning(f"{counted(len(asking.failed), 'request')} got no answer; the same command asks again.")
         return not asking.failed
 
     def _write(self) -> None:

@@ -63,9 +63,9 @@ def tag_by_model(
     if left := job.left(BY_MODEL):
         names = TargetNames.of([(skill.label, *(skill.aliases if aliases else ())) for skill in taxonomy.skills])
         counts = truncation(ranker, names.texts)
-        for note in counts.notes("names of skills"):
+        for note in counts.notes("skill name"):
             LOG.warning(f"{ranker.name}: {note}.")
-        for note in counts.unknown_notes("names of skills"):
+        for note in counts.unknown_notes("skill name"):
             LOG.warning(f"{ranker.name}: {note}")
         read = Truncation(0)
         scores = NamesScore(ranker, names, label_weight, f"{ranker.name} on sentences of vacancies")
@@ -74,7 +74,7 @@ def tag_by_model(
             done, counts = _tag_chunk(job, number, taxonomy, ranker, scores, choose, platt, skill_filter)
             done.write(job.marker(number, BY_MODEL))
             read += counts
-        for note in read.unknown_notes("sentences"):
+        for note in read.unknown_notes("sentence"):
             LOG.warning(f"{ranker.name}: {note}")
     return job.totals(BY_MODEL)
 

@@ -19,7 +19,7 @@ from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder, data_folders, near_on_disk
 from uwe_jax.scoring.statistics import fixed_sample
-from uwe_jax.sources.notes import counted
+from uwe_jax.sources.notes import noted
 from uwe_jax.sources.tables.problems import Problems, shorten
 from uwe_jax.sources.tables.reading import read_rows
 from uwe_jax.sources.tables.values import ANY
@@ -63,7 +63,7 @@ def read_judgements(options: CalibrateOptions, index: Index) -> dict[str, list[J
             if tasks:
                 break
         else:
-            raise UserError(f"The task {spec.name} cannot be read: {skipped[0]['reason']}")
+            raise UserError(f"The task {spec.name} cannot be read: {skipped[0].reason}")
         found[spec.name] = of_task(tasks[0].sample(options.max_queries), index)
     return found
 
@@ -176,7 +176,7 @@ def of_task(task: RankingTask, index: Index) -> list[Judged]:
             f"texts such as {shorten(task.targets[0])}; the index has such as {shorten(index.texts[0])}. Build the "
             "index from the targets of the task, or name another task."
         )
-    lost = counted(len(task.queries) - len(judged), "queries whose right targets the index lacks left out")
+    lost = noted(len(task.queries) - len(judged), "query", "whose right targets the index lacks left out")
     for note in (*task.notes, *lost):
         LOG.info(f"{task.title}: {note}.")
     return judged

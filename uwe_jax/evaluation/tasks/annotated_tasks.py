@@ -14,7 +14,7 @@ from uwe_jax.evaluation.tasks.languages import ANY
 from uwe_jax.evaluation.tasks.task import TaskContent, TaskDataMissing, TaskSources, TaskSpec
 from uwe_jax.sources.esco.release import plain_languages
 from uwe_jax.sources.hub.dataset import HubDataset
-from uwe_jax.sources.notes import counted
+from uwe_jax.sources.notes import noted
 from uwe_jax.sources.skillskape.source import COLUMNS, NO_SKILL, PAGE, find_sentences, read_sentences
 from uwe_jax.sources.tables.problems import Problems
 from uwe_jax.sources.tables.reading import table_rows
@@ -58,7 +58,7 @@ def read_skill_xl(sources: TaskSources, split: str) -> TaskContent:
     for row in read.rows:
         if row["relevant"] == 1:
             labels.setdefault(row["sentence"], []).append(translated(row["skill"]))
-    notes = counted(sum(row["relevant"] != 1 for row in read.rows), "rows that are not relevant left out")
+    notes = noted(sum(row["relevant"] != 1 for row in read.rows), "row", "judged not relevant left out")
     return TaskContent(labels.items(), **vocabulary, origin=f"{read.origin}; {origin}", notes=notes)
 
 
@@ -71,7 +71,7 @@ def read_similarity(sources: TaskSources, split: str) -> TaskContent:
     read = read_collection(SKILL_PAIRS, split, sources)
     skills = {row[side] for row in read.rows for side in ("skill_a", "skill_b")}
     pairs = [(row["skill_a"], [row["skill_b"]]) for row in read.rows if row["related"] == 1]
-    notes = counted(len(read.rows) - len(pairs), "pairs that are not related give targets only")
+    notes = noted(len(read.rows) - len(pairs), "unrelated pair", "used for targets only")
     return TaskContent(pairs, skills, read.origin, notes, merge_queries=False)
 
 
@@ -87,7 +87,7 @@ def read_skillskape(sources: TaskSources, split: str) -> TaskContent:
     except TaskDataMissing:
         skills, translated, release = _esco_skills(sources)
     asked = [(sentence, [*map(translated, labels)]) for sentence, labels in sentences if labels]
-    notes = counted(len(sentences) - len(asked), "sentences without a skill left out")
+    notes = noted(len(sentences) - len(asked), "sentence", "without a skill left out")
     return TaskContent(asked, **skills, origin=f"{origin}; {release}", notes=notes)
 
 

@@ -29,7 +29,7 @@ from uwe_jax.runtime.files import json_bytes, write_atomically
 from uwe_jax.runtime.printable import json_text
 from uwe_jax.runtime.settings import one_of
 from uwe_jax.sources.folders import check_folder, files_in, stated_split
-from uwe_jax.sources.notes import counted
+from uwe_jax.sources.notes import noted
 from uwe_jax.sources.tables.problems import Problems
 
 _PARTS = {"title and text": ("title", "text"), "title": ("title",), "text": ("text",)}
@@ -78,8 +78,8 @@ def beir_task(folder: Path, only: Path | None = None) -> TaskSpec:
         found.check()
         content = qrels.content(judged_alone=True)
         notes = [
-            *counted(negative, "judgements below 0 taken as not relevant"),
-            *counted(len(queries) - len(content["pairs"]), f"queries without a judgement in {path.name}"),
+            *noted(negative, "judgement", "below 0 taken as not relevant"),
+            *noted(len(queries) - len(content["pairs"]), "query", f"without a judgement in {path.name}"),
         ]
         further = [(targets[number], texts) for number, texts in names.items()]
         threshold, origin = settings["threshold"], f"{folder}, {path.name}"

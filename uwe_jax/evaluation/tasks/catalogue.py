@@ -14,7 +14,7 @@ from uwe_jax.evaluation.tasks.folder import task_folder
 from uwe_jax.evaluation.tasks.given import as_spec
 from uwe_jax.evaluation.tasks.languages import Pair, pair_of_task
 from uwe_jax.evaluation.tasks.multilingual_tasks import JOB_TITLE_SIMILARITY, MELO_SPECS, MELS_SPECS
-from uwe_jax.evaluation.tasks.task import RankingTask, TaskDataMissing, TaskSources, TaskSpec
+from uwe_jax.evaluation.tasks.task import RankingTask, SkippedTask, TaskDataMissing, TaskSources, TaskSpec
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import near_on_disk
 from uwe_jax.runtime.settings import did_you_mean
@@ -100,7 +100,7 @@ def _own_task(path: Path) -> TaskSpec:
 
 def load_tasks(
     specs: Sequence[TaskSpec], sources: TaskSources, split: str, languages: Sequence[Pair] = ()
-) -> tuple[list[RankingTask], list[dict[str, str]]]:
+) -> tuple[list[RankingTask], list[SkippedTask]]:
     """Reads one split of each task in each language; raises UserError for broken data.
 
     A task in other languages than English has them behind its name and title.
@@ -111,10 +111,10 @@ def load_tasks(
         else the only one. A task that is not split is read whole.
 
     Returns:
-      The tasks, and those whose data or split is not available, as `skipped` of results.json.
+      The tasks, and those whose data or split is not available.
     """
     tasks: list[RankingTask] = []
-    skipped: list[dict[str, str]] = []
+    skipped: list[SkippedTask] = []
     asked = languages or [Pair(sources.asked_in, sources.language)]
     variants = dict.fromkeys(
         (spec, Pair(*spec.languages), "") if spec.family else (spec, *pair_of_task(spec.languages, pair))
@@ -123,9 +123,9 @@ def load_tasks(
     )
     for spec, pair, lacking in variants:
         suffix = "" if spec.family else pair.suffix
-        name = spec.name + suffix
+        name, asked_in = spec.name + suffix, "" if spec.family else str(pair)
         if lacking:
-            skipped.append({"task": name, "reason": lacking})
+            skipped.append(SkippedTask(name, lacking, spec.name, asked_in))
             continue
         there = ", ".join(spec.splits)
         if split == "any":
@@ -151,7 +151,7 @@ def load_tasks(
             break
         else:
             # The reason for the preferred split, in one line for the row of a table.
-            skipped.append({"task": name, "reason": " ".join(reasons[0].split())})
+            skipped.append(SkippedTask(name, " ".join(reasons[0].split()), spec.name, asked_in))
     return tasks, skipped
 
 

@@ -25,7 +25,7 @@ from uwe_jax.sources.esco.release import (
 )
 from uwe_jax.sources.folders import DEPTH
 from uwe_jax.sources.hub.dataset import HubDataset
-from uwe_jax.sources.notes import counted
+from uwe_jax.sources.notes import noted
 from uwe_jax.sources.tables.reading import stamp
 from uwe_jax.sources.techwolf.source import TAGGED_VACANCIES
 
@@ -63,7 +63,7 @@ def read_skill_to_job(sources: TaskSources, split: str) -> TaskContent:
         for skill in tagged:
             titles.setdefault(skill, []).append(title)
     known = [(skill, asked) for skill, asked in titles.items() if skill in skills]
-    notes = counted(len(titles) - len(known), f"labels that are no skill of {release} left out")
+    notes = noted(len(titles) - len(known), "label", f"not among the skills of {release} left out")
     return TaskContent(known, {title for title, _ in pairs}, origin, notes)
 
 

@@ -28,7 +28,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.json_file import read_json
 from uwe_jax.runtime.kinds import NODE_KINDS, SKILL
 from uwe_jax.sources.folders import check_folder
-from uwe_jax.sources.notes import counted
+from uwe_jax.sources.notes import noted
 from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, table_format
 from uwe_jax.sources.tables.problems import Problems, shorten
 from uwe_jax.sources.tables.reading import read_rows
@@ -69,7 +69,7 @@ def task_folder(folder: Path) -> TaskSpec:
     content = TaskContent(
         targets=targets.values(),
         origin=str(folder),
-        notes=counted(irrelevant, "rows with a score of 0 or less left out"),
+        notes=noted(irrelevant, "row", "with a score of 0 or less left out"),
         merge_queries=False,
         threshold=settings["threshold"],
         names=[(targets[number], texts) for number, texts in names.items()],
@@ -86,7 +86,7 @@ def names_if_asked(content: TaskContent, sources: TaskSources) -> TaskContent:
     """Returns the content, with the number of further names of targets instead of these, unless the sources ask."""
     if sources.names:
         return content
-    unused = counted(sum(len([*texts]) for _, texts in content.names), "further names of targets not used")
+    unused = noted(sum(len([*texts]) for _, texts in content.names), "further name", "of targets not used")
     return dataclasses.replace(content, names=(), notes=[*content.notes, *unused])
 
 

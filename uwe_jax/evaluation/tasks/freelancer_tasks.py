@@ -12,7 +12,7 @@ from uwe_jax.evaluation.tasks.publications import read_tables
 from uwe_jax.evaluation.tasks.task import TaskContent, TaskDataMissing, TaskSources, TaskSpec
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.hub.dataset import HubDataset
-from uwe_jax.sources.notes import counted
+from uwe_jax.sources.notes import noted
 from uwe_jax.sources.tables.chunk import Row
 from uwe_jax.sources.tables.problems import shorten
 
@@ -65,7 +65,7 @@ def read_freelancers(name: str, whole: bool, sources: TaskSources, split: str) -
         [(text, [profiles[profile] for profile in relevant[query]]) for text, query in asked],
         profiles.values(),
         origin,
-        counted(unknown, "scores of unknown queries or profiles left out"),
+        noted(unknown, "score", "of unknown queries or profiles left out"),
         query_ids=[query for _, query in asked],
         target_ids=[*profiles],
     )

@@ -14,7 +14,7 @@ from uwe_jax.evaluation.tasks.publications import read_tables
 from uwe_jax.evaluation.tasks.qrels import Qrels
 from uwe_jax.evaluation.tasks.task import TaskContent, TaskSources, TaskSpec
 from uwe_jax.sources.hub.dataset import HubDataset
-from uwe_jax.sources.notes import counted
+from uwe_jax.sources.notes import noted
 from uwe_jax.sources.tables.problems import Problems, shorten
 
 
@@ -47,7 +47,7 @@ def read_graded(repo: str, sources: TaskSources, split: str) -> TaskContent:
             qrels.add(query, row["corpus-id"], grade)
     problems.check()
     targets = [row["title"] for row in rows["corpus"]]
-    notes = counted(len(same) - len(first), "equal queries joined")
+    notes = noted(len(same) - len(first), "equal query", "joined")
     return TaskContent(**qrels.content(judged_alone=True), targets=targets, origin=origin, notes=notes)
 
 

@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.ranking_metrics import positives
-from uwe_jax.sources.notes import counted
+from uwe_jax.sources.notes import noted
 
 MAX_GRADE = 255  # a byte; the gain 2^grade - 1 is exact only below 2^53, and finite below 2^1024
 EXPECTED_GRADE = f"a whole number from 0 to {MAX_GRADE}"
@@ -41,8 +41,8 @@ def grade_matrix(
     matrix = csr_array((np.array(grades, np.uint8)[first], tuple(places)), shape=shape)
     irrelevant = int(np.count_nonzero(matrix.data == 0))
     matrix.eliminate_zeros()
-    repeated = counted(len(rows) - len(first), "repeated judgements left out, the first one counts")
-    notes = [*repeated, *counted(irrelevant, "judgements that a target is not relevant")]
+    repeated = noted(len(rows) - len(first), "repeated judgement", "left out, the first one counts")
+    notes = [*repeated, *noted(irrelevant, "judgement", "that a target is not relevant")]
     return matrix if matrix.nnz and matrix.data.max() > 1 else matrix.astype(bool), notes
 
 
@@ -60,5 +60,5 @@ def notes_on_grades(relevant: csr_array, threshold: int, title: str) -> list[str
     below = relevant.shape[0] - np.count_nonzero(positives(relevant.indptr, relevant.data, threshold).queries)
     return [
         f"graded relevance: {grades}; binary metrics count grades from {threshold} on",
-        *counted(int(below), f"queries without a target of grade {threshold}, which binary metrics leave out"),
+        *noted(int(below), "query", f"without a target of grade {threshold}, which binary metrics leave out"),
     ]

@@ -6,7 +6,7 @@ from functools import partial
 from typing import NamedTuple
 
 from uwe_jax.evaluation.tasks.task import TaskContent, TaskDataMissing, TaskSources, TaskSpec
-from uwe_jax.sources.notes import counted
+from uwe_jax.sources.notes import noted
 from uwe_jax.sources.onet import tables
 from uwe_jax.sources.onet.release import WHERE, OnetFileMissing, OnetRelease, newest, releases_in
 from uwe_jax.sources.onet.tables import Table
@@ -73,7 +73,7 @@ def _content(release: OnetRelease, relation: _Relation, sources: TaskSources) ->
         # A title that equals an occupation's title but for case is left out: finding it takes no model.
         own = {title.casefold() for title in targets.values()}
         asked = [row for row in rows if row[0].casefold() not in own]
-        notes = counted(len(rows) - len(asked), "alternate titles that equal the title of an occupation left out")
+        notes = noted(len(rows) - len(asked), "alternate title", "equal to the title of an occupation left out")
         rows, queries = asked, {text: text for text, _ in asked}
     kept, left_out = release.known_rows(relation.table, rows, queries, targets)
     labels: dict[str, list[str]] = {key: [] for key in queries}

@@ -21,7 +21,7 @@ from uwe_jax.evaluation.tasks.languages import UNKNOWN, Pair
 from uwe_jax.retrieval.store.names import Name, distinct_names
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.statistics import fixed_sample
-from uwe_jax.sources.notes import counted
+from uwe_jax.sources.notes import noted, noted_of
 
 # The six tasks of WorkBench, in the paper's order. The headline is the mean over them; a task of several sets counts
 # as the mean of its sets.
@@ -126,7 +126,7 @@ class RankingTask:
         drawn = fixed_sample(len(self.queries), most)
         if len(drawn) == len(self.queries):
             return self
-        return self.select(drawn, f"{most:,} of {len(self.queries):,} queries drawn at random")
+        return self.select(drawn, *noted_of(most, len(self.queries), "query", "drawn at random"))
 
 
 class TaskDataMissing(UserError):
@@ -195,6 +195,19 @@ class TaskContent:
     grades: Sequence[Sequence[int]] = ()
     query_ids: Sequence[str] = ()
     target_ids: Sequence[str] = ()
+
+
+class SkippedTask(NamedTuple):
+    """A task that is not measured: its name in results, why, its name in the catalogue, and the languages asked for."""
+
+    task: str
+    reason: str
+    spec: str
+    languages: str = ""
+
+    def to_dict(self) -> dict[str, str]:
+        """Returns it as in `skipped` of results.json."""
+        return {"task": self.task, "reason": self.reason}
 
 
 @dataclass(frozen=True)
@@ -277,14 +290,14 @@ def _made(spec: TaskSpec, split: str, content: TaskContent) -> RankingTask:
     else:
         relevant, judged = edge_matrix(np.array(rows, int), np.array(columns, int), shape), []
         relevant.sum_duplicates()
-    joined = counted(len(normalised) - normalised.count("") - len(space), "equal targets joined")
+    joined = noted(len(normalised) - normalised.count("") - len(space), "equal target", "joined")
     left_out = [
         *joined,
-        *counted(normalised.count(""), "empty targets left out"),
-        *counted(unknown_labels, "labels that are no target left out"),
-        *counted(unanswered, "queries without a relevant target left out"),
-        *counted(empty_query, "empty queries left out"),
-        *counted(asked - empty_query - unanswered - len(queries), "equal queries joined"),
+        *noted(normalised.count(""), "empty target", "left out"),
+        *noted(unknown_labels, "label", "not among the targets left out"),
+        *noted(unanswered, "query", "without a relevant target left out"),
+        *noted(empty_query, "empty query", "left out"),
+        *noted(asked - empty_query - unanswered - len(queries), "equal query", "joined"),
         *judged,
     ]
     if not queries:

@@ -12,6 +12,7 @@ from uwe_jax.retrieval.store.manifest import MANIFEST, Entry, Manifest, read_man
 from uwe_jax.retrieval.store.segment import Part, write_segment
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.locks import QUIET, exclusive
+from uwe_jax.runtime.progress import counted
 
 SEGMENTS = "segments"
 _LOCK = "space.lock"
@@ -125,7 +126,7 @@ def _check_free(folder: Path) -> None:
     ours = {SEGMENTS, _LOCK, *(path.name for path in folder.glob(_PARTIAL))}
     if others := sorted({path.name for path in folder.iterdir()} - ours):
         raise UserError(
-            f"{folder} holds {len(others):,} files that do not belong to an index, such as {others[0]}. Give a new "
+            f"{folder} holds {counted(len(others), 'file')} outside of an index, such as {others[0]}. Give a new "
             "folder, or that of an index, which is replaced."
         )
 

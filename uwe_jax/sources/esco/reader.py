@@ -10,7 +10,7 @@ from uwe_jax.data.graph import Edge
 from uwe_jax.data.text import normalise
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.esco.release import EscoFile, EscoRelease
-from uwe_jax.sources.notes import counted
+from uwe_jax.sources.notes import noted_of
 from uwe_jax.sources.tables.problems import Problems, shorten
 from uwe_jax.sources.tables.reading import read_table, stamp
 
@@ -77,7 +77,7 @@ def read_description_edges(release: EscoRelease, role: str = "skills") -> EscoEd
             without += 1
         elif label:
             edges.append(Edge(uri, label, "", text, "description"))
-    none = counted(without, f"of {len(concepts.labels):,} concepts have no description but their label")
+    none = noted_of(without, len(concepts.labels), "concept", "without a description other than the label")
     return EscoEdges(edges, [*concepts.notes, *none])
 
 
@@ -113,8 +113,8 @@ def _read_relations(
         )
     notes = [
         *(note for each in distinct for note in _read_file(each).notes),
-        *counted(unknown, f"of {total:,} relations name a concept that the classification does not hold"),
-        *counted(unlabelled, f"of {total:,} relations name a concept without a label in {release.language!r}"),
+        *noted_of(unknown, total, "relation", "of a concept that the classification does not hold"),
+        *noted_of(unlabelled, total, "relation", f"of a concept without a label in {release.language!r}"),
     ]
     return EscoEdges(edges, notes)
 
@@ -190,5 +190,5 @@ def _read_unchanged(file: EscoFile, changed: tuple[int, int]) -> Concepts:
     problems.check()
     labels, others, descriptions = ({uri: texts[k] for uri, texts in concepts.items()} for k in range(3))
     unlabelled = sum(not label for label in labels.values())
-    notes = counted(unlabelled, f"of {len(labels):,} concepts in {file.name} have no preferred label")
+    notes = noted_of(unlabelled, len(labels), "concept", f"in {file.name} without a preferred label")
     return Concepts(labels, others, descriptions, tuple(notes))

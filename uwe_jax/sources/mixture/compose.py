@@ -21,7 +21,7 @@ from uwe_jax.sources.mixture.columns import EdgeColumns, Nodes, merge_nodes, mer
 from uwe_jax.sources.mixture.joining import joined_by_alias, with_titles
 from uwe_jax.sources.mixture.naming import sides_of, with_names
 from uwe_jax.sources.mixture.parts import Composition, Part, Statements
-from uwe_jax.sources.notes import counted
+from uwe_jax.sources.notes import noted
 from uwe_jax.sources.source import TITLE
 
 _MOST_PARTS = 63  # bits of an integer
@@ -88,7 +88,7 @@ def compose(
         becomes = joined_by_alias(texts, alias.left[same], other_names, alias.right[same])
         merged = {kind: dataclasses.replace(merged[kind], left=becomes[merged[kind].left]) for kind in wanted}
         joined = {texts[k]: texts[becomes[k]] for k in np.flatnonzero(becomes != np.arange(len(skills))).tolist()}
-        notes += counted(len(joined), "skills joined another one that has their text")
+        notes += noted(len(joined), "skill", "joined another one that has the same text")
     if excluded is not None:
         notes += _exclude(merged, skills.texts.to_pylist(), excluded)
     jobs, others = (np.zeros(len(skills), bool) for _ in range(2))
@@ -177,8 +177,8 @@ def _exclude(merged: dict[str, _Merged], skills: Sequence[str], excluded: Exclud
         node = left | right
         pair = excluded.edges(skills, texts, graph.left, graph.right)
         count = len(np.unique(graph.left[left])) + len(np.unique(graph.right[right]))
-        notes += counted(count, f"texts of skill-{kind} excluded with their edges: they are queries of an evaluation")
-        notes += counted(int((pair & ~node).sum()), f"edges of skill-{kind} excluded: they are pairs of an evaluation")
+        notes += noted(count, "text", f"of skill-{kind} excluded with all edges, as queries of an evaluation")
+        notes += noted(int((pair & ~node).sum()), "edge", f"of skill-{kind} excluded as pairs of an evaluation")
         kept = graph.where(~(node | pair))
         if not len(kept.left):
             raise UserError(

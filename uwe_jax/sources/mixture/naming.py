@@ -11,8 +11,9 @@ from uwe_jax.data.decontamination import ExcludedTexts
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.node_names import NodeNames
 from uwe_jax.runtime.kinds import SKILL
+from uwe_jax.runtime.progress import counted
 from uwe_jax.sources.mixture.parts import Part
-from uwe_jax.sources.notes import counted
+from uwe_jax.sources.notes import noted
 
 # Which nodes of a side the names of a kind belong to, bool [nodes]: some jobs take the place of skills.
 Belongs = Mapping[str, np.ndarray]
@@ -42,8 +43,7 @@ def with_names(
     notes, names = [], {}
     for side, belongs in sides.items():
         names[side], queries = _names_of(graphs.texts[side], parts, belongs, joined, excluded)
-        what = f"further names of {side} nodes excluded: they are queries of an evaluation"
-        notes += counted(queries, what)
+        notes += noted(queries, "further name", f"of {side} nodes excluded as queries of an evaluation")
     graphs = dataclasses.replace(graphs, names={side: each for side, each in names.items() if each.texts})
     if excluded is not None and len(excluded.pairs):
         kept = {side: np.ones(len(each.texts), bool) for side, each in graphs.names.items()}
@@ -51,13 +51,14 @@ def with_names(
             pairs = excluded.edges(graphs.names[side].texts, graphs.texts[other], name, node)
             kept[side][name[pairs]] = False
         for side, keep in kept.items():
-            what = f"further names of {side} nodes excluded: with a neighbour they are pairs of an evaluation"
-            notes += counted(int((~keep).sum()), what)
+            rest = f"of {side} nodes excluded, which with a neighbour would be pairs of an evaluation"
+            notes += noted(int((~keep).sum()), "further name", rest)
         names = {side: each.where(kept[side]) for side, each in graphs.names.items()}
         graphs = dataclasses.replace(graphs, names={side: each for side, each in names.items() if each.texts})
     for side, each in graphs.names.items():
         own = len(np.unique(each.owners))
-        notes += counted(len(each.texts), f"further names of {own:,} of {len(graphs.texts[side]):,} {side} nodes")
+        nodes = counted(len(graphs.texts[side]), f"{side} node")
+        notes += noted(len(each.texts), "further name", f"of {own:,} of {nodes}")
     return graphs, notes
 
 

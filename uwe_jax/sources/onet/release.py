@@ -14,7 +14,7 @@ from uwe_jax.data.text import normalise
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.zips import ZIP_DAMAGE, read_member, signature
 from uwe_jax.sources.folders import DEPTH, check_folder, files_in
-from uwe_jax.sources.notes import counted
+from uwe_jax.sources.notes import noted_of
 from uwe_jax.sources.onet.tables import OCCUPATIONS, Table
 from uwe_jax.sources.tables.problems import Problems, shorten
 from uwe_jax.sources.tables.reading import read_table
@@ -120,7 +120,7 @@ class OnetRelease:
                 f"define: they are not of one release. Expected the files of one version: download them again from "
                 f"{WHERE}"
             )
-        return kept, counted(unknown, f"of {len(rows):,} rows of {name} with codes that the release lacks left out")
+        return kept, noted_of(unknown, len(rows), "row", f"of {name} with codes that the release lacks left out")
 
     def digest(self, tables: Iterable[Table]) -> str:
         """Returns 16 hexadecimal digits that change with the file of any of the tables."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from uwe_jax.data.graph import Edge
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.sources.notes import counted
+from uwe_jax.sources.notes import noted
 from uwe_jax.sources.onet import tables
 from uwe_jax.sources.onet.release import WHERE, OnetRelease, find_release
 from uwe_jax.sources.onet.tables import Table
@@ -64,7 +64,7 @@ def read_activity_aliases(release: OnetRelease) -> Found:
     else:
         notes.append(f"no {tables.GENERAL.files[0]}, so intermediate work activities have no general one")
     distinct = [edge for edge in edges if edge.left_text.casefold() != edge.right_text.casefold()]
-    same = counted(len(edges) - len(distinct), "work activities with the title of the one above them left out")
+    same = noted(len(edges) - len(distinct), "work activity", "with the title of the one above left out")
     return distinct, [*notes, *same]
 
 
@@ -92,7 +92,7 @@ def read_titles(release: OnetRelease) -> Found:
                 equal += 1
             else:
                 titles.setdefault(key, Edge(code, occupations[code], "", title, relation))
-    return list(titles.values()), [*notes, *counted(equal, "titles that equal that of their occupation left out")]
+    return list(titles.values()), [*notes, *noted(equal, "title", "equal to that of the occupation left out")]
 
 
 def read_descriptions(release: OnetRelease) -> Found:

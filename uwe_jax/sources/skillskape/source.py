@@ -12,7 +12,7 @@ from uwe_jax.data.graph import Edge
 from uwe_jax.data.text import normalise
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.folders import DEPTH, check_folder, files_in, only_copy, stated_split
-from uwe_jax.sources.notes import counted
+from uwe_jax.sources.notes import noted
 from uwe_jax.sources.source import Source, SourceEdges, SourceRequest
 from uwe_jax.sources.tables.formats import table_format
 from uwe_jax.sources.tables.problems import Problems, shorten
@@ -78,7 +78,7 @@ def read_vacancy_edges(path: Path) -> tuple[list[Edge], list[str]]:
         else:
             edges += [Edge("", label, "", text) for label in labels]
     problems.check()
-    return edges, counted(without, "sentences without a skill left out")
+    return edges, noted(without, "sentence", "without a skill left out")
 
 
 def _read(request: SourceRequest) -> SourceEdges:

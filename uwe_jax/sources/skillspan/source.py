@@ -12,7 +12,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.esco.release import flags_of
 from uwe_jax.sources.folders import DEPTH, check_folder, files_in, only_copy, stated_split
 from uwe_jax.sources.matching import EXACT, VERSION, SkillMatcher
-from uwe_jax.sources.notes import counted
+from uwe_jax.sources.notes import noted
 from uwe_jax.sources.source import Source, SourceEdges, SourceRequest
 from uwe_jax.sources.tables.problems import Problems
 from uwe_jax.sources.tables.reading import has_columns, read_rows
@@ -81,9 +81,9 @@ def read_tagged_edges(path: Path, taxonomy: Taxonomy) -> tuple[list[Edge], list[
             skill = taxonomy.skills[number]
             edges.append(Edge(skill.id, skill.label, "", text, how))
     return edges, [
-        *counted(len(texts) - len(distinct), "repeated sentences left out"),
-        *counted(left_out, f"sentences of {_LENGTHS} left out"),
-        *counted(untagged, "sentences without a named skill left out"),
+        *noted(len(texts) - len(distinct), "repeated sentence", "left out"),
+        *noted(left_out, "sentence", f"of {_LENGTHS} left out"),
+        *noted(untagged, "sentence", "without a named skill left out"),
     ]
 
 
@@ -114,8 +114,8 @@ def read_span_edges(path: Path) -> tuple[list[Edge], list[str]]:
         edges.update(dict.fromkeys(kept))
     problems.check()
     return list(edges), [
-        *counted(left_out, f"sentences with spans of {_LENGTHS} left out"),
-        *counted(short, f"spans of less than {_MIN_SPAN} characters or with masked names left out"),
+        *noted(left_out, "sentence", f"with spans of {_LENGTHS} left out"),
+        *noted(short, "span", f"of less than {_MIN_SPAN} characters or with masked names left out"),
     ]
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.progress import counted
 
 _SHOWN = 5
 
@@ -29,9 +30,9 @@ class BrokenRows:
 
     def error(self, source: str, rest: str) -> UserError:
         """Returns the error: the number of broken rows of a source, the first of them, and `rest`."""
-        rows = "1 broken row" if self.count == 1 else f"{self.count:,} broken rows"
         more = [f"and {self.count - len(self.shown):,} more"] if self.count > len(self.shown) else []
-        return UserError("\n  ".join([f"{rows} in {source}:", *self.shown, *more]) + f"\n{rest}")
+        rows = f"{counted(self.count, 'broken row')} in {source}:"
+        return UserError("\n  ".join([rows, *self.shown, *more]) + f"\n{rest}")
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values, from which `BrokenRows(**values)` is re-created."""

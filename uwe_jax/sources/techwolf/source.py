@@ -11,7 +11,7 @@ from uwe_jax.data.text import normalise
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.folders import check_folder
 from uwe_jax.sources.hub.dataset import DataMissing, HubDataset, find_copy, load_hub_rows, read_copy
-from uwe_jax.sources.notes import counted
+from uwe_jax.sources.notes import noted
 from uwe_jax.sources.source import Source, SourceEdges, SourceRequest
 from uwe_jax.sources.tables.chunk import Row
 
@@ -46,7 +46,7 @@ def _read(request: SourceRequest) -> SourceEdges:
         if not edges[name]:
             raise UserError(f"{origin} gives 0 edges in {len(rows):,} rows. Expected at least one: check its files.")
         origins.append(origin)
-        notes += counted(len(found) - len(edges[name]), f"pairs of {dataset.repo} without a text left out")
+        notes += noted(len(found) - len(edges[name]), "pair", f"of {dataset.repo} without a text left out")
     return SourceEdges(" and ".join(origins), edges, tuple(notes))
 
 

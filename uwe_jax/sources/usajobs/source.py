@@ -8,8 +8,9 @@ from pathlib import Path
 from uwe_jax.data.graph import Edge
 from uwe_jax.data.text import normalise
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.progress import counted
 from uwe_jax.sources.folders import DEPTH, check_folder, files_in, only_copy
-from uwe_jax.sources.notes import counted
+from uwe_jax.sources.notes import noted, noted_of
 from uwe_jax.sources.source import Source, SourceEdges, SourceRequest
 from uwe_jax.sources.tables.formats import EXPECTED_FORMATS
 from uwe_jax.sources.tables.problems import Problems
@@ -83,9 +84,9 @@ def read_job_edges(path: Path) -> tuple[list[Edge], list[str]]:
         for title in titles
     ]
     return edges, [
-        *counted(boilerplate, f"of {pairs:,} statements are part of the form and left out"),
-        *counted(shared, f"pairs of {len(generic):,} statements that unrelated titles share left out"),
-        *counted(len(spelling) - len(set(spelling.values())), "spellings of a title joined with others"),
+        *noted_of(boilerplate, pairs, "statement", "left out as part of the form"),
+        *noted(shared, "pair", f"of {counted(len(generic), 'statement')} that unrelated titles share left out"),
+        *noted(len(spelling) - len(set(spelling.values())), "spelling", "of a title joined with others"),
     ]
 
 

@@ -29,7 +29,8 @@ from uwe_jax.data.graph import Edge
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_atomically, write_json
 from uwe_jax.runtime.printable import json_text
-from uwe_jax.sources.notes import counted
+from uwe_jax.runtime.progress import counted
+from uwe_jax.sources.notes import noted
 from uwe_jax.sources.tables.chunk import Chunk
 from uwe_jax.sources.tables.problems import BrokenRows
 from uwe_jax.sources.tables.reading import cut, read_chunk, stamp
@@ -81,11 +82,11 @@ class ChunkDone:
 
     def notes(self) -> list[str]:
         """Returns phrases on what was left out, with their numbers."""
-        notes = [note for what in LEFT_OUT for note in counted(self.counts[what], what)]
+        notes = [note for name, words in LEFT_OUT.items() for note in noted(self.counts[name], *words)]
         if not self.broken.count:
             return notes
         rows = self.counts[ROWS] + self.broken.count
-        return [f"{self.broken.count:,} broken rows of {rows:,} left out: {self.broken.shown[0]}", *notes]
+        return [f"{counted(self.broken.count, 'broken row')} of {rows:,} left out: {self.broken.shown[0]}", *notes]
 
     @classmethod
     def read(cls, path: Path) -> ChunkDone:

@@ -25,7 +25,16 @@ SHORT, LONG = "sentences too short, left out", "sentences too long, left out"
 NO_TITLE, LONG_TITLE, NO_SKILL = "rows without a title", "titles too long, left out", "rows without a skill"
 SKILLS = "skills of rows"
 REPEATED = "edges of an equal title or sentence, left out"
-LEFT_OUT = (NO_TITLE, LONG_TITLE, NO_SKILL, SHORT, LONG, REPEATED, UNNAMED)
+# With the words of a note: its noun, and the rest.
+LEFT_OUT = {
+    NO_TITLE: ("row", "without a title"),
+    LONG_TITLE: ("title", "too long, left out"),
+    NO_SKILL: ("row", "without a skill"),
+    SHORT: ("sentence", "too short, left out"),
+    LONG: ("sentence", "too long, left out"),
+    REPEATED: ("edge", "of an equal title or sentence, left out"),
+    UNNAMED: ("sentence", "without the name of a skill"),
+}
 _MAX_TITLE = 300  # characters
 
 
