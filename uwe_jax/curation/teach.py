@@ -96,18 +96,18 @@ def teach(
     names = NodeNames.of(labels, {k: own.names for k, own in enumerate(texts.values())})
     about = {"model": ranker.name, "scorer": scorer_text(ranker.scorer), "weights": list(weights)}
     DenseScores.of(labels, candidates, names, scores).write(out, about)
-    read = [f"The queries have {counted(len(names.texts), 'further name')}."]
+    told = [f"The queries have {counted(len(names.texts), 'further name')}."]
     if further:
-        read.insert(0, f"The targets are read by {counted(further, 'further name')} as well.")
+        told.insert(0, f"The targets are read by {counted(further, 'further name')} as well.")
     if described:
-        read.insert(
+        told.insert(
             0,
             f"{len(described):,} of the queries have a description, of {len(sentences) / len(described):.1f} sentences "
             f"on average; {len(labels) - len(described):,} are scored by their label alone.",
         )
     report(
         f"{out}: scores of {counted(len(labels), 'query')} with {counted(len(candidates), 'target')} by {ranker.name}, "
-        f"{data_size(out.stat().st_size)}. {' '.join(read)}"
+        f"{data_size(out.stat().st_size)}. {' '.join(told)}"
     )
     # Training leaves held-out targets out and refuses fewer than `near`.
     near = f" --config.loss.distillation.near={_NEAR}" if len(candidates) >= 2 * _NEAR else ""
