@@ -91,8 +91,19 @@ def prepared_cache(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
 
 
+@pytest.fixture(scope="session")
+def steps_once():
+    """Lets trainings of this process with equal settings share their step, and what it has compiled."""
+    from uwe_jax.training import loop
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("make_optimiser", "make_train_step"):
+            patch.setattr(loop, name, functools.cache(getattr(loop, name)))
+        yield
+
+
 @pytest.fixture
-def small_run(sample_encoder, prepared_cache, tmp_path):
+def small_run(sample_encoder, prepared_cache, steps_once, tmp_path):
     """Flags of the training command that make the quickstart small."""
     return [
         f"--config={ROOT / 'configs/quickstart.py'}",
