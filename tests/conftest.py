@@ -13,7 +13,8 @@ import tempfile
 from pathlib import Path
 
 # Before jax is imported anywhere. The suite compares one to eight devices; an accelerator is never used.
-# Most of the time goes into compiling small programs: they need no optimisation, and are compiled once a session.
+# Most of the time goes into compiling small programs: they need no optimisation, and are compiled once a session, of
+# which pytest-xdist's workers inherit the folder.
 FAST_COMPILES = "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1"
 # XLA's older emitter compiles a gradient in a third of the time. Later versions do not have it, nor know the flag.
 if importlib.metadata.version("jaxlib").startswith("0.10."):
@@ -22,9 +23,10 @@ os.environ["XLA_FLAGS"] = " ".join(
     (os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=8", FAST_COMPILES)
 )
 os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="uwe_jax_compiled_")
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="uwe_jax_compiled_")
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # A suite that was started in the background inherits that Ctrl-C is ignored, and so would what the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -89,8 +91,19 @@ def prepared_cache(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
 
 
+@pytest.fixture(scope="session")
+def steps_once():
+    """Lets trainings of this process with equal settings share their step, and what it has compiled."""
+    from uwe_jax.training import loop
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("make_optimiser", "make_train_step"):
+            patch.setattr(loop, name, functools.cache(getattr(loop, name)))
+        yield
+
+
 @pytest.fixture
-def small_run(sample_encoder, prepared_cache, tmp_path):
+def small_run(sample_encoder, prepared_cache, steps_once, tmp_path):
     """Flags of the training command that make the quickstart small."""
     return [
         f"--config={ROOT / 'configs/quickstart.py'}",
