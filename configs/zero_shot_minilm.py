@@ -5,10 +5,9 @@ Command:   uwe-jax train --config=zero_shot_minilm \\
            where the folder holds O*NET's text zip, SkillSkape's train.csv, SkillSpan's train.json, the federal
            questionnaires and ESCO's English zip, of which only the descriptions of skills and of occupations are read.
            With :job_names behind its name it also trains on ESCO's titles of occupations and on names of jobs: see
-           docs/data.md. With :esco it trains on ESCO's relations and alternative labels of skills as well, for rankings
-           of ESCO's own skills and occupations, which are then in-domain. With a source behind its name (:skillskape,
-           :onet, :descriptions, :usajobs, :skillspan) it trains on that family alone for 30 steps, to see what it
-           teaches.
+           docs/data.md. With :taught it trains an export of that run further, with teachers: see docs/training.md. With
+           a source behind its name (:skillskape, :onet, :descriptions, :usajobs, :skillspan) it trains on that family
+           alone for 30 steps, to see what it teaches.
 Hardware:  two CPU cores, 8 GiB of memory
 Time:      30 minutes, measured on two busy cores
 Metric:    mean MAP over Job2Skill, Skill2Job, job normalisation, TECH and HOUSE 34.3 -> 38.8 (mean pooling: 30.1)
@@ -37,12 +36,7 @@ ALONE = {
 # What :job_names adds beside names of jobs: ESCO's occupations with their alternative labels. These are the vocabulary
 # of the targets of job normalisation, which is then no longer zero-shot in vocabulary; its queries stay out.
 ESCO_JOB_NAMES = {"esco_job_alias": {"source": "esco", "graphs": ("job_alias",), "weight": 2.0}}
-# What :esco adds to that.
-ESCO_RELATIONS = {
-    "esco_relations": {"source": "esco", "graphs": ("skill_job",), "weight": 8.0},
-    "esco_skill_alias": {"source": "esco", "graphs": ("skill_alias",), "weight": 3.0},
-}
-VARIANTS = {"job_names": ESCO_JOB_NAMES, "taught": ESCO_JOB_NAMES, "esco": ESCO_JOB_NAMES | ESCO_RELATIONS}
+VARIANTS = ("job_names", "taught")  # which add to all of them
 DIRECTIONS = [each for kind in ("job", "vacancy", "alias") for each in (f"skill_to_{kind}", f"{kind}_to_skill")]
 
 
@@ -75,17 +69,10 @@ def get_config(alone=""):
     config.evaluation.max_test_queries = 200
     measured = "skill_to_alias"
     if alone in VARIANTS:
-        config.source.parts = combine(**PARTS, **VARIANTS[alone])
+        config.source.parts = combine(**PARTS, **ESCO_JOB_NAMES)
         config.source.names = ("job",)
         config.workdir = "runs/zero_shot_job_names"
-        if alone == "esco":
-            config.workdir = "runs/uwe_minilm_esco"
-            config.steps = 400
-            # One in ten nodes is held out, to measure what the model does with titles and skills that ESCO lacks.
-            config.split.validation = 0.0
-            config.split.test = 0.1
-            measured = "skill_to_job"
-        elif alone == "taught":
+        if alone == "taught":
             config.workdir = "runs/zero_shot_taught"
             config.encoder.name = "runs/first"  # an export of the run of :job_names
             config.encoder.wise_ft_alpha = 1.0  # the first run was blended already

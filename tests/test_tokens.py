@@ -54,7 +54,7 @@ def test_texts_with_unknown_tokens_are_counted(tmp_path, architecture):
         return
     assert (counts.texts, counts.unknown, counts.truncated) == (5, 2, 0)
     assert counts == tokeniser.truncation_of(tokeniser.table(texts, label="texts"), texts, 12)
-    (note,) = (counts + tokeniser.truncation(["code"] * 3, 12)).unknown_notes("targets")
+    (note,) = (counts + tokeniser.truncation(["code"] * 3, 12)).unknown_notes("target")
     assert note.startswith("2 of 8 targets (25.0 %) have tokens that the encoder's tokeniser does not know")
     assert "such as '\u770b\u8b77\u5e2b'." in note
     if architecture == "bert":
