@@ -96,7 +96,7 @@ def test_targets_that_are_truncated_are_counted(model, tmp_path, capsys, monkeyp
         main(["--model", model, "--targets", str(targets), "--out", str(out), "--max_tokens", "6"])
     told = capsys.readouterr().err
     assert "2 of 3 targets are truncated at 6 tokens, the longest has 11. " in told
-    assert re.search(r"stored as +float16, [\d.]+ kB in 1 segment\n", told.split("Next:\n")[0])
+    assert re.search(r"stored as +float16, [\d.]+ (bytes|kB) in 1 segment\n", told.split("Next:\n")[0])
     write_rows(more, [{"text": "write code"}, {"text": "nurse " * 5}])
     main(["--out", str(out), "--add", str(more)])
     assert "1 of 2 targets is truncated at 6 tokens, the longest has 7. " in capsys.readouterr().err
@@ -189,7 +189,7 @@ def test_bad_targets_leave_the_index_unchanged(built, model, tmp_path):
         main(["--out", str(out), "--remove", str(path), "--add", str(bad)])
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "letter.doc").touch()
-    with pytest.raises(UserError, match="do not belong to an index"):
+    with pytest.raises(UserError, match="1 file outside of an index"):
         main(["--model", "no such model", "--targets", str(path), "--out", str(tmp_path / "foreign")])
     assert contents(out) == before
 

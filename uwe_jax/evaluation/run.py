@@ -30,9 +30,9 @@ from uwe_jax.evaluation.run_file import SPEC, RunFile, RunOfTask, check_runs, ru
 from uwe_jax.evaluation.specs import FORMS
 from uwe_jax.evaluation.target_names import NamesRanker, with_name_notes
 from uwe_jax.evaluation.tasks.beir import write_beir
-from uwe_jax.evaluation.tasks.catalogue import choose, load_tasks
+from uwe_jax.evaluation.tasks.catalogue import SkippedTask, choose, load_tasks
 from uwe_jax.evaluation.tasks.languages import Pair, parse_languages
-from uwe_jax.evaluation.tasks.task import RankingTask, SkippedTask, TaskSources, TaskSpec
+from uwe_jax.evaluation.tasks.task import RankingTask, TaskSources, TaskSpec
 from uwe_jax.evaluation.terminal import FEW_REASONS, skipped_lines, task_line
 from uwe_jax.models.exported import is_exported
 from uwe_jax.models.remote_workdir import is_workdir, make_local

@@ -6,7 +6,7 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from uwe_jax.evaluation.tasks import annotated_tasks, esco_tasks, freelancer_tasks, graded_tasks, onet
 from uwe_jax.evaluation.tasks.beir import beir_task, is_beir
@@ -14,7 +14,7 @@ from uwe_jax.evaluation.tasks.folder import task_folder
 from uwe_jax.evaluation.tasks.given import as_spec
 from uwe_jax.evaluation.tasks.languages import Pair, pair_of_task
 from uwe_jax.evaluation.tasks.multilingual_tasks import JOB_TITLE_SIMILARITY, MELO_SPECS, MELS_SPECS
-from uwe_jax.evaluation.tasks.task import RankingTask, SkippedTask, TaskDataMissing, TaskSources, TaskSpec
+from uwe_jax.evaluation.tasks.task import RankingTask, TaskDataMissing, TaskSources, TaskSpec
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import near_on_disk
 from uwe_jax.runtime.settings import did_you_mean
@@ -47,6 +47,19 @@ SETS: dict[str, tuple[str, ...]] = {
 
 # In the order in which "any" takes them.
 SPLITS = ("test", "validation", "all")
+
+
+class SkippedTask(NamedTuple):
+    """A task that is not measured: its name in results, why, its name in the catalogue, and the languages asked for."""
+
+    task: str
+    reason: str
+    spec: str
+    languages: str = ""
+
+    def to_dict(self) -> dict[str, str]:
+        """Returns it as in `skipped` of results.json."""
+        return {"task": self.task, "reason": self.reason}
 
 
 def choose(tasks: Sequence[Any]) -> list[TaskSpec]:

@@ -197,19 +197,6 @@ class TaskContent:
     target_ids: Sequence[str] = ()
 
 
-class SkippedTask(NamedTuple):
-    """A task that is not measured: its name in results, why, its name in the catalogue, and the languages asked for."""
-
-    task: str
-    reason: str
-    spec: str
-    languages: str = ""
-
-    def to_dict(self) -> dict[str, str]:
-        """Returns it as in `skipped` of results.json."""
-        return {"task": self.task, "reason": self.reason}
-
-
 @dataclass(frozen=True)
 class TaskSpec:
     """A task by name. `name`, `title`, `group` and kinds are those of its `RankingTask`.
