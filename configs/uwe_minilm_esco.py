@@ -1,8 +1,8 @@
 """Train uwe-minilm further on ESCO's relations and names, to rank ESCO's own skills and occupations: two cores.
 
 Command:   uwe-jax train --config=uwe_minilm_esco --config.source.path=FOLDER_WITH_THE_ESCO_ZIPS
-           Job to skill, Skill to job and skill normalisation are then in-domain; one in ten nodes is held out to measure
-           what is learned.
+           Job to skill, Skill to job and skill normalisation are then in-domain; one in ten nodes is held out, to
+           measure what is learned.
 Hardware:  two CPU cores, 6 GiB of memory
 Time:      8 minutes, measured on two cores without other work
 Metric:    MAP on held-out nodes of ESCO 1.1.1: occupation to skill 15.1 -> 19.5, skill to occupation 29.9 -> 35.2
