@@ -178,8 +178,10 @@ def without_folders(config: dict[str, Any]) -> dict[str, Any]:
     for key, value in config.items():
         if isinstance(value, dict):
             cut[key] = without_folders(value)
-        elif key in ("workdir", "path", "tasks_path", "cache_dir") or (key == "name" and not hub_id(value)):
+        elif key == "path":  # of a teacher it may name several files
             cut[key] = ",".join(Path(each.strip()).name for each in value.split(","))
+        elif key in ("workdir", "tasks_path", "cache_dir") or (key == "name" and not hub_id(value)):
+            cut[key] = Path(value).name
         else:
             cut[key] = value
     return cut
