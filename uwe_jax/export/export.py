@@ -17,15 +17,16 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 from safetensors.numpy import save_file
 
+from uwe_jax.export.difference import reduce_change
 from uwe_jax.export.late_interaction import LENGTHS, NOT_MULTI_VECTOR, write_multi_vector, write_pylate
-from uwe_jax.export.low_rank import reduce_rank
 from uwe_jax.export.model_card import languages_of, model_card
 from uwe_jax.export.onnx_files import check_libraries, write_onnx
 from uwe_jax.export.subjects import Share, check_modules, subject_of
 from uwe_jax.models import exported
+from uwe_jax.models.difference_folder import write_difference
 from uwe_jax.models.folder import CONFIG, WEIGHTS
 from uwe_jax.models.loaded import LoadedModel
-from uwe_jax.models.low_rank_folder import write_difference
+from uwe_jax.models.quantised import BITS
 from uwe_jax.models.weights import params_to_hf, read_pooler
 from uwe_jax.retrieval.limits import check_max_tokens
 from uwe_jax.runtime.errors import UserError
@@ -66,6 +67,7 @@ class ExportOptions:
       language: ISO codes for the model card; by default those of the ESCO labels.
       card: a Markdown file that is appended to the model card, such as your own measurements.
       low_rank: write what training changed in each matrix in so many components, instead of all weights; 0 writes all.
+      bits: write what training changed in so many bits per weight, 1 to 8, instead of all weights; 0 writes all.
       onnx: write onnx/ too, encoder (float32 and int8) and scorer for ONNX Runtime and browsers; needs the extra onnx.
       pylate: write the folder pylate, which PyLate 1 loads, too.
       push_to_hub: upload the folder into this repository, USER/NAME.
@@ -80,6 +82,7 @@ class ExportOptions:
     language: NameList = ()
     card: OptionalPath = None
     low_rank: int = 0
+    bits: int = 0
     onnx: bool = False
     pylate: bool = False
     push_to_hub: str = ""
@@ -89,9 +92,19 @@ class ExportOptions:
     def __post_init__(self) -> None:
         at_least(3, max_tokens=self.max_tokens)
         at_least(0, low_rank=self.low_rank)
+        if self.bits and self.bits not in BITS:
+            raise UserError(f"--bits is {self.bits}. Give 1 to 8 bits per weight, such as --bits 3.")
+        if self.bits and self.low_rank:
+            raise UserError("--low-rank and --bits are two ways to store what training changed. Give one of them.")
         for flag in ("onnx", "pylate"):
-            if self.low_rank and getattr(self, flag):
-                raise UserError(f"--low-rank writes no whole encoder, which --{flag} needs. Give one of them.")
+            if self.difference and getattr(self, flag):
+                way = "--low-rank" if self.low_rank else "--bits"
+                raise UserError(f"{way} writes no whole encoder, which --{flag} needs. Give one of them.")
+
+    @property
+    def difference(self) -> bool:
+        """Whether what training changed is written, instead of all weights."""
+        return bool(self.low_rank or self.bits)
 
 
 def export(options: ExportOptions, models: Sequence[Share]) -> Path:
@@ -142,13 +155,14 @@ def _write(options: ExportOptions, models: Sequence[Share], out: Path, folder: P
     model = dataclasses.replace(subject.model, name=options.name or subject.model.name or out.name)
     check_max_tokens(model)
     check_modules(subject)
-    if options.low_rank:
-        reduced = reduce_rank(subject, options.low_rank, cache_folder(options.cache_dir))
+    if options.difference:
+        cache = cache_folder(options.cache_dir)
+        reduced = reduce_change(subject, cache, rank=options.low_rank, bits=options.bits)
         model = dataclasses.replace(reduced.model, name=model.name)
     manifest = exported.manifest_of(model, subject.base_model, subject.training)
 
     folder.mkdir()
-    if options.low_rank:
+    if options.difference:
         write_json(folder / CONFIG, model.model.encoder.config.to_hf())
         write_difference(folder, reduced.difference)
     else:
@@ -169,7 +183,7 @@ def _write(options: ExportOptions, models: Sequence[Share], out: Path, folder: P
         where=options.push_to_hub or out.name,
         on_hub=bool(options.push_to_hub),
         onnx=options.onnx,
-        low_rank=bool(options.low_rank),
+        difference=options.difference,
     )
     card = f"{card.rstrip()}\n\n{further.strip()}\n" if further.strip() else card
     (folder / "README.md").write_text(card, encoding="utf-8", newline="\n")

@@ -45,7 +45,7 @@ def model_card(
     where: str,
     on_hub: bool,
     onnx: bool,
-    low_rank: bool = False,
+    difference: bool = False,
 ) -> str:
     """Renders the card of an exported model.
 
@@ -57,7 +57,7 @@ def model_card(
       where: folder or hub id that the examples load.
       on_hub: it is a hub id.
       onnx: the folder has ONNX files.
-      low_rank: the folder has only what training changed in the base model.
+      difference: the folder has only what training changed in the base model.
     """
     training, scorer = manifest["training"], from_mapping(ScorerSettings, manifest["scorer"])
     dot, dtype = scorer.logits == "dot", manifest["dtype"]
@@ -76,7 +76,7 @@ def model_card(
             hub_import="from huggingface_hub import snapshot_download\n" if on_hub else "",
             max_tokens=manifest["max_tokens"],
         )
-        for name in (("usage_low_rank",) if low_rank else ("usage", "usage_onnx")[: 1 + onnx])
+        for name in (("usage_difference",) if difference else ("usage", "usage_onnx")[: 1 + onnx])
     ]
     record = [f"## Training\n\n{_training(training)}", _results(training)] if training else []
     precision = (

@@ -17,7 +17,7 @@ WEIGHTS = "model.safetensors"
 MANIFEST = "uwe_jax.json"  # of an export: the scorer, without which mean pooling would be used
 INDEX = f"{WEIGHTS}.index.json"  # of weights in several files
 PICKLE = "pytorch_model.bin"
-DIFFERENCE = "difference.safetensors"  # instead of weights and tokeniser, in an export in low rank
+DIFFERENCE = "difference.safetensors"  # instead of weights and tokeniser, in an export of a difference
 
 # transformers builds the tokeniser from any of these sets of files.
 TOKENIZERS = (("tokenizer.json",), ("vocab.txt",), ("vocab.json", "merges.txt"))
@@ -40,7 +40,7 @@ FILES = (
     MANIFEST,
 )
 
-SHIPPED = Path(__file__).parent / "shipped"  # exports in low rank that come with the package, by the models' names
+SHIPPED = Path(__file__).parent / "shipped"  # exports of differences that come with the package, by the models' names
 
 
 class Unavailable(Exception):

@@ -1,6 +1,6 @@
-"""Differences between the weights of two encoders in low rank: what training changed, in a few megabytes.
+"""Matrices in low rank.
 
-    W = W_0 + L R,  L [m, r] and R [r, n] from the r largest singular values of W - W_0 (Eckart and Young, 1936)
+    W ~ L R,  L [m, r] and R [r, n] from the r largest singular values of W (Eckart and Young, 1936)
 
 Every column of L and row of R is stored as eight-bit integers times a power of two. Their product has no rounding error
 in float64, whatever the order of its sums, so that all processors restore the same bits.
@@ -8,18 +8,9 @@ in float64, whatever the order of its sums, so that all processors restore the s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from jaxtyping import Float, Int8
 
-from uwe_jax.runtime.errors import UserError
-
-Tensors = Mapping[str, np.ndarray]
-
-WHOLE = frozenset({"embeddings.word_embeddings.weight", "embeddings.tok_embeddings.weight"})
-"""Tables of which training on work titles changes little that matters, and whose factors would be the largest."""
-_LEFT, _RIGHT, _EXPONENTS = ".left", ".right", ".exponents"
 _LARGEST = 127
 _SPAN = 30  # exponents between the largest and the smallest product, which a sum in float64 holds beside 2 x 7 bits
 
@@ -54,57 +45,3 @@ def multiply(
     """Returns the product of factors in float64, without rounding error."""
     scale = np.exp2(exponents.astype(np.float64))
     return (left * scale[0]) @ (right * scale[1][:, None])
-
-
-def difference_of(base: Tensors, trained: Tensors, rank: int) -> dict[str, np.ndarray]:
-    """Returns what turns the weights of `base` into nearly those of `trained`; see `add_difference`.
-
-    Matrices change in low rank, but for the tables in `WHOLE`, which stay those of `base`; vectors change as they did.
-
-    Args:
-      base: float32 by name.
-      trained: of the same names and shapes.
-      rank: r, at least 1.
-    """
-    found: dict[str, np.ndarray] = {}
-    for name, tensor in trained.items():
-        if name in WHOLE:
-            continue
-        change = tensor.astype(np.float64) - base[name]
-        if tensor.ndim == 1:
-            found[name] = change.astype(np.float32)
-        else:
-            found[name + _LEFT], found[name + _RIGHT], found[name + _EXPONENTS] = factorise(change, rank)
-    return found
-
-
-def add_difference(base: Tensors, difference: Tensors) -> dict[str, np.ndarray]:
-    """Returns the weights of `base`, changed by what `difference_of` found, as float32.
-
-    Raises:
-      UserError: the difference names tensors that `base` lacks, or factors of other shapes.
-    """
-    changed = dict(base)
-    for stored, value in difference.items():
-        name = stored.removesuffix(_LEFT)
-        if stored.endswith((_RIGHT, _EXPONENTS)):
-            continue
-        if name != stored:
-            right, exponents = difference.get(name + _RIGHT), difference.get(name + _EXPONENTS)
-            if right is None or exponents is None or {(2, value.shape[1]), (2, len(right))} != {exponents.shape}:
-                raise UserError(f"{name} has no pair of factors with one exponent per column and row.")
-            value = multiply(value, right, exponents)
-        if name not in base or base[name].shape != value.shape:
-            there = f"is {list(base[name].shape)}" if name in base else "is missing"
-            raise UserError(f"{name} changes by {list(value.shape)}, and {there} in the encoder that it is added to.")
-        changed[name] = (base[name].astype(np.float64) + value).astype(np.float32)
-    return changed
-
-
-def lost_share(base: Tensors, trained: Tensors, restored: Tensors) -> float:
-    """Returns |trained - restored| / |trained - base| in the Frobenius norm of all weights together, 0 to 1 or so."""
-    left, whole = (
-        sum(float(np.square(tensor.astype(np.float64) - other[name]).sum()) for name, tensor in trained.items())
-        for other in (restored, base)
-    )
-    return float(np.sqrt(left / whole)) if whole else 0.0

@@ -71,9 +71,9 @@ def resolve_encoder(name: str, *, cache_dir: Path | None = None) -> ResolvedEnco
 
 
 def _whole(found: ResolvedEncoder, cache_dir: Path) -> ResolvedEncoder:
-    """Completes an export in low rank with the encoder that it was trained from."""
+    """Completes an export of a difference with the encoder that it was trained from."""
     # Imported here: other encoders need no scorer and no JAX.
-    from uwe_jax.models.low_rank_folder import base_of, whole_folder
+    from uwe_jax.models.difference_folder import base_of, whole_folder
 
     base = resolve_encoder(base_of(found.folder), cache_dir=cache_dir)
     folder = whole_folder(found.folder, base.folder, cache_dir)

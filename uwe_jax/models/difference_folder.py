@@ -1,4 +1,4 @@
-"""Exports in low rank, and the whole exports that are made of them in the cache.
+"""Exports of a difference, and the whole exports that are made of them in the cache.
 
 Such a folder has `uwe_jax.json` as every export (see `uwe_jax.models.exported`), config.json, and instead of weights
 and tokeniser `difference.safetensors`: what training changed in the encoder that `base_model` names. The fingerprint of
@@ -18,9 +18,9 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from uwe_jax.models.difference import add_difference
 from uwe_jax.models.exported import MANIFEST, changed, checksum, files_in, load_exported, read_manifest, written_files
 from uwe_jax.models.folder import CONFIG, DIFFERENCE, TOKENISER_FILES, WEIGHTS
-from uwe_jax.models.low_rank import add_difference
 from uwe_jax.models.weights import params_to_hf, read_config, read_params, read_pooler
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
@@ -31,7 +31,7 @@ _WHOLE = "whole"  # folder of the cache
 
 
 def base_of(folder: Path) -> str:
-    """Returns the name of the encoder that a folder in low rank is added to; raises UserError if it names none."""
+    """Returns the name of the encoder that a difference is added to; raises UserError if its folder names none."""
     base = read_manifest(folder).get("base_model")
     if not isinstance(base, str) or not base:
         raise UserError(f"{folder / MANIFEST} names no base_model, which {DIFFERENCE} is added to. Export again.")
@@ -39,7 +39,7 @@ def base_of(folder: Path) -> str:
 
 
 def whole_folder(folder: Path, base: Path, cache_dir: Path) -> Path:
-    """Returns the whole export that a folder in low rank and its base make, from the cache or written there now.
+    """Returns the whole export that a difference and its base make, from the cache or written there now.
 
     Raises:
       UserError: the folder was changed, its base is another one than that of the export, or the cache cannot be
@@ -85,5 +85,5 @@ def whole_folder(folder: Path, base: Path, cache_dir: Path) -> Path:
 
 def write_difference(folder: Path, difference: Mapping[str, np.ndarray]) -> None:
     """Writes difference.safetensors, readable by all."""
-    save_file(dict(difference), folder / DIFFERENCE, metadata={"format": "low rank"})
+    save_file(dict(difference), folder / DIFFERENCE, metadata={"format": "difference"})
     (folder / DIFFERENCE).chmod((folder / CONFIG).stat().st_mode)
