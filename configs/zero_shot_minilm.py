@@ -77,10 +77,10 @@ def get_config(alone=""):
             config.encoder.name = "runs/first"  # an export of the run of :job_names
             config.encoder.wise_ft_alpha = 1.0  # the first run was blended already
             config.steps = 300
-            config.batch.global_batch_size = 64
-            config.loss.distillation.update(
-                path="occupations.npz,titles.npz", queries=32, targets=8, near=60, symmetric=True, weight=2.0
-            )
+            # Teachers have most to say; a few skills of the graphs in every batch keep what the first run has learnt.
+            config.batch.global_batch_size = 32
+            teachers = "occupations.npz,titles.npz,sentences.npz"
+            config.loss.distillation.update(path=teachers, queries=32, targets=8, near=60, symmetric=True, weight=3.0)
             config.split.validation = 0.0
     elif alone:
         if alone not in ALONE:

@@ -141,6 +141,18 @@ def test_an_export_of_a_difference_is_loaded_exported_whole_and_trained_from(run
     np.testing.assert_array_equal(load(str(out), cache_dir=cache).scores(*texts), scores)
 
 
+def test_a_run_from_an_export_is_the_difference_from_its_own_base(run, hub, tmp_path):
+    first, cache = export(*options(run, tmp_path / "first", tmp_path / "cache")), tmp_path / "cache"
+    further = write_run(tmp_path / "further", first, learn_tau_a=False, seed=2)
+    out = export(*options(further, tmp_path / "small", cache, bits=8))
+    assert json.loads((out / "uwe_jax.json").read_text())["base_model"] == BASE
+    trained, small = load_model(str(further)), load_model(str(out), cache_dir=cache)
+    config = trained.model.encoder.config
+    expected, found = (params_to_hf(each.params["encoder"], config) for each in (trained, small))
+    for name in expected.keys() - TABLES:
+        np.testing.assert_allclose(found[name], expected[name], atol=0.02)
+
+
 def test_another_base_and_a_changed_difference_are_refused(run, hub, tmp_path):
     out = tmp_path / "small"
     low_rank(run, out, tmp_path / "cache", 2)
