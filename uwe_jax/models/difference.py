@@ -2,8 +2,8 @@
 
     W = W_0 + D,  D in low rank (`low_rank`) or in a few bits per weight (`quantised`)
 
-Of one size, bits keep more of what many steps of Adam change, in which hardly any singular value is small; see
-docs/export.md. Liu et al. (2024, arXiv 2402.10193) quantise the changes of fine-tuning in this way, in one bit.
+Of one size, bits keep more (docs/export.md); a low rank can be smaller than one bit per weight. Liu et al. (2024, arXiv
+2402.10193) quantise the changes of fine-tuning in this way, in one bit.
 """
 
 from __future__ import annotations
