@@ -153,6 +153,23 @@ def test_a_run_from_an_export_is_the_difference_from_its_own_base(run, hub, tmp_
         np.testing.assert_allclose(found[name], expected[name], atol=0.02)
 
 
+def test_a_run_names_the_export_that_it_started_from_and_is_not_blended_with_another(run, hub, tmp_path):
+    first, cache = export(*options(run, tmp_path / "first", tmp_path / "cache")), tmp_path / "cache"
+    further = write_run(tmp_path / "further", first, learn_tau_a=False, seed=2)
+    started = json.loads((first / "uwe_jax.json").read_text())["fingerprint"]
+    assert load_model(str(further)).training["started"] == started
+    other = write_run(tmp_path / "other", BASE, learn_tau_a=False, seed=3)
+    export(*options(other, tmp_path / "first", cache))  # the same name means another model now
+    record = json.loads((export(*options(further, tmp_path / "out", cache)) / "uwe_jax.json").read_text())["training"]
+    assert record["started_from"]["fingerprint"] == started
+    assert "started" not in record
+    assert f"`{started}`" in (tmp_path / "out" / "README.md").read_text()
+    config = json.loads((further / "config.json").read_text())
+    write_json(further / "config.json", {**config, "encoder": {**config["encoder"], "wise_ft_alpha": 0.5}})
+    with pytest.raises(UserError, match=f"of fingerprint {started}, whose weights are a part of its own"):
+        load_model(str(further))
+
+
 def test_another_base_and_a_changed_difference_are_refused(run, hub, tmp_path):
     out = tmp_path / "small"
     low_rank(run, out, tmp_path / "cache", 2)

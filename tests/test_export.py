@@ -38,6 +38,7 @@ from uwe_jax.export import export as exporting
 from uwe_jax.export import onnx_files
 from uwe_jax.export.export import ExportOptions, export
 from uwe_jax.export.subjects import Share, hub_id
+from uwe_jax.models.exported import exported_fingerprint
 from uwe_jax.models.families.registry import FAMILIES
 from uwe_jax.models.loading import load_encoder, load_model
 from uwe_jax.models.run_folder import load_run
@@ -74,7 +75,11 @@ def write_run(workdir, encoder, dtype="float32", learn_tau_a=True, seed=1, teach
     scorer = {name: np.log(np.float32(tau)) for name, tau in learned.items()} if learn_tau_a else {}
     state = {"params": {"encoder": moved, "scorer": scorer}, "step": np.int32(7)}
     meta = {
-        "encoder": {"provenance": pretrained.provenance, **pretrained.config.to_hf()},
+        "encoder": {
+            "provenance": pretrained.provenance,
+            "fingerprint": exported_fingerprint(pretrained.folder),
+            **pretrained.config.to_hf(),
+        },
         "fingerprints": {"job": "ab12", "alias": "cd34"} | ({"teacher": "ef56"} if teacher else {}),
         "before": None,
         "validation": {"macro_map": 61.25},

@@ -133,6 +133,7 @@ def training_record(model: LoadedModel, checkpoint: str) -> dict[str, Any]:
       UserError: the run's summary is damaged.
     """
     record = json.loads(json.dumps(model.training))
+    started = record.pop("started", "")
     if not record or model.stored_fingerprint:  # an export is exported again as it is
         return record
     record["config"] = without_folders(record["config"])
@@ -144,6 +145,8 @@ def training_record(model: LoadedModel, checkpoint: str) -> dict[str, Any]:
     if is_exported(model.folder):
         earlier = read_manifest(model.folder)
         record["started_from"] = {key: earlier.get(key) for key in ("name", "fingerprint", "training")}
+        if started not in ("", earlier.get("fingerprint")):  # the name means another model since
+            record["started_from"] |= {"fingerprint": started, "training": {}}
     return record
 
 

@@ -48,6 +48,11 @@ def is_exported(folder: Path) -> bool:
     return (folder / MANIFEST).is_file()
 
 
+def exported_fingerprint(folder: Path) -> str:
+    """Returns the fingerprint of the export in a folder; empty for an encoder as it was published."""
+    return str(read_manifest(folder).get("fingerprint", "")) if is_exported(folder) else ""
+
+
 def load_exported(folder: Path, *, cache_dir: Path, max_tokens: int | None = None) -> LoadedModel:
     """Loads an exported model; its parameters, scores and fingerprint are those of the model that was exported.
 

@@ -12,6 +12,7 @@ from flax.traverse_util import unflatten_dict
 from uwe_jax.config import Config
 from uwe_jax.models.checkpoint_reader import CheckpointReader, narration_off
 from uwe_jax.models.config import EncoderConfig
+from uwe_jax.models.exported import exported_fingerprint
 from uwe_jax.models.loaded import MAX_TOKENS, LoadedModel
 from uwe_jax.models.remote_workdir import checkpoints_of
 from uwe_jax.models.resolve import ResolvedEncoder, resolve_encoder
@@ -49,8 +50,14 @@ def load_run(workdir: Path, *, cache_dir: Path, max_tokens: int = MAX_TOKENS) ->
             check_finite(params, f"checkpoint of step {step} in {workdir}")
         finally:
             checkpoints.close()
-    blended = ""
+    blended, started = "", meta["encoder"].get("fingerprint", "")  # runs of earlier versions have none
     if (alpha := config.encoder.wise_ft_alpha) != 1:
+        if started and (now := exported_fingerprint(found.folder)) != started:
+            raise UserError(
+                f"{workdir} started from {config.encoder.name} of fingerprint {started}, whose weights are a part of "
+                f"its own (encoder.wise_ft_alpha is {alpha:g}); that name now means {now or 'no export'}. Put that "
+                f"export back, or load the run with the uwe_jax that trained it ({meta.get('version', 'unknown')})."
+            )
         params = blend(params, read_params(found.folder, encoder), alpha)
         blended = f", WiSE-FT alpha {alpha:g}"
     validated = f", validation MAP {meta['validation']['macro_map']:.1f}" if meta["validation"] else ""
@@ -70,6 +77,7 @@ def load_run(workdir: Path, *, cache_dir: Path, max_tokens: int = MAX_TOKENS) ->
             "config": config.to_dict(),
             "fingerprints": meta.get("fingerprints", {}),
             "encoder": found.provenance,
+            "started": started,
             "step": step,
             "results": {"before": meta.get("before"), "validation": meta["validation"]},
         },

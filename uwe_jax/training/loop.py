@@ -23,6 +23,7 @@ from uwe_jax.distributed import parallel
 from uwe_jax.distributed.interruption import Interruption
 from uwe_jax.distributed.joining import is_first, joined
 from uwe_jax.models.checkpoint_reader import narration_off
+from uwe_jax.models.exported import exported_fingerprint
 from uwe_jax.models.loading import load_encoder
 from uwe_jax.models.optimiser import learning_rate_schedule, make_optimiser
 from uwe_jax.models.remote_workdir import RunFolder
@@ -222,6 +223,7 @@ def _train(
         "split_by": SPLIT_BY,
         "encoder": {
             "provenance": pretrained.provenance,
+            "fingerprint": exported_fingerprint(pretrained.folder),
             "name": absolute_name(config.encoder.name),  # the config keeps the name as given, to compare settings
             **pretrained.config.to_hf(),
         },
