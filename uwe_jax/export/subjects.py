@@ -155,12 +155,7 @@ def _base_model(model: LoadedModel, checkpoint: str) -> str:
         return str(read_manifest(model.folder).get("base_model", ""))
     if not model.training:
         return hub_id(checkpoint.partition(":")[0])
-    encoder = model.training["config"]["encoder"]["name"]
-    if model.training["encoder"] == "local folder":
-        # What a run of an export has learnt differs from the encoder of that export's own training as well.
-        folder = Path(encoder).expanduser()
-        return str(read_manifest(folder).get("base_model", "")) if is_exported(folder) else ""
-    return hub_id(encoder)
+    return "" if model.training["encoder"] == "local folder" else hub_id(model.training["config"]["encoder"]["name"])
 
 
 def hub_id(name: str) -> str:
