@@ -96,7 +96,7 @@ def test_targets_that_are_truncated_are_counted(model, tmp_path, capsys, monkeyp
         main(["--model", model, "--targets", str(targets), "--out", str(out), "--max_tokens", "6"])
     told = capsys.readouterr().err
     assert "2 of 3 targets are truncated at 6 tokens, the longest has 11. " in told
-    assert re.search(r"stored as +float16, [\d.]+ (bytes|kB) in 1 segment\n", told.split("Next:\n")[0])
+    assert re.search(r"stored as +float16, [\d.]+ bytes in 1 segment\n", told.split("Next:\n")[0])
     write_rows(more, [{"text": "write code"}, {"text": "nurse " * 5}])
     main(["--out", str(out), "--add", str(more)])
     assert "1 of 2 targets is truncated at 6 tokens, the longest has 7. " in capsys.readouterr().err

@@ -98,13 +98,12 @@ class ExportOptions:
             raise UserError("--low-rank and --bits are two ways to store what training changed. Give one of them.")
         for flag in ("onnx", "pylate"):
             if self.difference and getattr(self, flag):
-                way = "--low-rank" if self.low_rank else "--bits"
-                raise UserError(f"{way} writes no whole encoder, which --{flag} needs. Give one of them.")
+                raise UserError(f"{self.difference} writes no whole encoder, which --{flag} needs. Give one of them.")
 
     @property
-    def difference(self) -> bool:
-        """Whether what training changed is written, instead of all weights."""
-        return bool(self.low_rank or self.bits)
+    def difference(self) -> str:
+        """Names the flag by which only what training changed is written; empty where all weights are."""
+        return "--low-rank" if self.low_rank else "--bits" if self.bits else ""
 
 
 def export(options: ExportOptions, models: Sequence[Share]) -> Path:
@@ -183,7 +182,7 @@ def _write(options: ExportOptions, models: Sequence[Share], out: Path, folder: P
         where=options.push_to_hub or out.name,
         on_hub=bool(options.push_to_hub),
         onnx=options.onnx,
-        difference=options.difference,
+        difference=bool(options.difference),
     )
     card = f"{card.rstrip()}\n\n{further.strip()}\n" if further.strip() else card
     (folder / "README.md").write_text(card, encoding="utf-8", newline="\n")

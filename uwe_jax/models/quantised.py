@@ -36,7 +36,7 @@ def quantise(
     steps, least = np.zeros(widest.shape, np.float32), np.full(widest.shape, np.inf)
     for share in _SHARES:
         tried = (widest * share).astype(np.float32)
-        error = np.nansum(np.square(_values(_codes(parts, tried, bits), tried, bits) - parts), axis=2)
+        error = np.nansum(np.square(_values(_codes(parts, tried, bits), tried[..., None], bits) - parts), axis=2)
         steps, least = np.where(error < least, tried, steps), np.minimum(error, least)
     codes = _codes(np.nan_to_num(parts), steps, bits).reshape(rows, -1)[:, :columns].astype(np.uint8)
     planes = [np.packbits((codes >> bit) & 1, axis=1) for bit in range(bits)]
@@ -57,7 +57,7 @@ def dequantise(
         raise ValueError(f"planes {list(planes.shape)} and steps {list(steps.shape)} are not of {rows} x {columns}")
     unpacked = np.unpackbits(planes, axis=2, count=columns)
     codes = sum(unpacked[:, bit].astype(np.float64) * 2**bit for bit in range(bits))
-    return (codes - 2 ** (bits - 1) + 0.5) * np.repeat(steps.astype(np.float64), _BLOCK, axis=1)[:, :columns]
+    return _values(codes, np.repeat(steps, _BLOCK, axis=1)[:, :columns], bits)
 
 
 def _codes(parts: np.ndarray, steps: np.ndarray, bits: int) -> np.ndarray:
@@ -67,4 +67,4 @@ def _codes(parts: np.ndarray, steps: np.ndarray, bits: int) -> np.ndarray:
 
 
 def _values(codes: np.ndarray, steps: np.ndarray, bits: int) -> np.ndarray:
-    return (codes - 2 ** (bits - 1) + 0.5) * steps[..., None].astype(np.float64)
+    return (codes - 2 ** (bits - 1) + 0.5) * steps.astype(np.float64)
