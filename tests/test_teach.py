@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import scipy.stats
 from esco_downloads import write_release
 from tiny_encoder import write_tiny_encoder
 
@@ -62,8 +63,16 @@ def test_scores_equal_the_formula_of_the_rankers_scores(folder, model, weights, 
         np.testing.assert_allclose(found.scores[row], expected, rtol=1e-3, atol=1e-3)
     with np.load("out/teacher.npz") as arrays:
         about = json.loads(str(arrays["about"]))
-    assert about == {"version": 1, "model": ranker.name, "scorer": str(about["scorer"]), "weights": list(weights)}
-    assert about["scorer"].startswith("soft")
+    (scorer,) = about["scorers"]
+    assert scorer.startswith("soft")
+    assert about == {
+        "version": 1,
+        "models": [ranker.name],
+        "model_weights": [1],
+        "scorers": [scorer],
+        "weights": list(weights),
+        "words": 0.0,
+    }
     said = capsys.readouterr()
     assert "3 queries with 4 targets" in said.out
     assert "2 of the queries have a description, of 2.5 sentences on average" in said.out
@@ -94,6 +103,33 @@ def test_targets_are_read_by_all_their_names_on_request(folder, model, capsys):
     assert "1 of 2 queries drawn at random" in capsys.readouterr().err
 
 
+def test_several_teachers_give_the_mean_of_their_z_scores_on_the_scale_of_the_first(folder, model, tmp_path, capsys):
+    other = f"{write_tiny_encoder(tmp_path / 'other', seed=7)}:soft"
+    given = ["--queries=jobs.csv", "--targets=skills.txt", "--query-descriptions="]
+    teach.main(["--model", model, "--model", other, "--model-weights=1,3", *given, "--out=both.npz"])
+    found = DenseScores.read(folder / "both.npz").scores.astype(np.float64)
+    labels = list(SENTENCES)
+    first, second = (uwe_jax.load(each).scores(labels, SKILLS).astype(np.float64) for each in (model, other))
+    standard = [scipy.stats.zscore(each, axis=1) for each in (first, second)]
+    expected = scipy.stats.zscore(0.25 * standard[0] + 0.75 * standard[1], axis=1)
+    expected = first.mean(axis=1, keepdims=True) + first.std(axis=1, keepdims=True) * expected
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+    assert abs(found - first).max() > 0.01
+    assert "by encoder0 soft and other soft" in capsys.readouterr().out
+
+
+def test_words_in_common_count_on_request(folder, model):
+    given = ["--model", model, "--queries=jobs.csv", "--query-descriptions=", "--targets=skills.txt"]
+    (folder / "jobs.csv").write_text("id,title\n1,software engineer for code\n")
+    teach.main([*given, "--words=0.5", "--out=words.npz"])
+    found = DenseScores.read(folder / "words.npz")
+    ranker = uwe_jax.load(model, words=0.5)
+    np.testing.assert_allclose(found.scores, ranker.index(SKILLS)(list(found.queries)), rtol=1e-3, atol=1e-3)
+    gained = found.scores[0] - uwe_jax.load(model).scores(list(found.queries), SKILLS)[0]
+    assert gained[2] > 0.2  # "software engineer"
+    assert gained[0] > -1e-3
+
+
 def test_occupations_and_skills_of_esco_are_read_from_its_zips(tmp_path, model):
     write_release(tmp_path / "esco")
     kinds = ("--query-kind=occupations", "--target-kind=skills")
@@ -114,6 +150,11 @@ def test_occupations_and_skills_of_esco_are_read_from_its_zips(tmp_path, model):
         (["--out=teacher.csv"], r"--out teacher\.csv does not end in \.npz"),
         (["--weights=1,2"], "--weights is 1,2; it must be three whole numbers"),
         (["--weights=0,0,0"], "not all 0"),
+        (
+            ["--model-weights=2,1"],
+            r"--model-weights is 2,1; it must be whole numbers, one for each model \(1 given\)",
+        ),
+        (["--words=2"], "--words is 2.*between 0 and 1"),
         (["--target-kind=skills"], r"--target-kind skills is for folders of ESCO or O\*NET, and skills\.txt is a file"),
         (["--targets=none.csv"], r"There is no none\.csv"),
     ],

@@ -14,7 +14,8 @@ from uwe_jax.runtime.command import entry_point
 from uwe_jax.runtime.compile_cache import keep_compiled_programs
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder, make_out
-from uwe_jax.runtime.options import NumberList, OptionalInt, OptionalPath, at_least, read_options
+from uwe_jax.runtime.options import NumberList, OptionalInt, OptionalPath, Repeated, at_least, read_options
+from uwe_jax.runtime.settings import within
 
 ABOUT = """Scores pairs with a teacher that reads descriptions and names, for a model that learns from labels.
 
@@ -26,6 +27,11 @@ A query is read by its label and by the sentences of its description, a target b
 With --target-names a target is read by all its names, as when it is ranked:
   uwe-jax teach --queries downloads/onet --query-kind titles --query-descriptions "" \\
       --targets downloads/esco --target-kind occupations --target-names --out titles.npz
+
+Several models teach together, and words in common with a name count, where that ranks better:
+  uwe-jax teach --model uwe-minilm --model all-mpnet-base-v2:soft --model-weights 2,1 --words 0.15 \\
+      --queries sentences.txt --query-descriptions "" --targets downloads/esco --target-kind skills --target-names \\
+      --out sentences.npz
 
 A model that reads labels alone is trained on the scores, beside its graphs (docs/training.md has more settings):
   uwe-jax train --config=quickstart --config.loss.distillation.path=scores.npz"""
@@ -39,7 +45,10 @@ class Options:
       queries: texts with descriptions: the folder of ESCO's or O*NET's zips, or a table.
       targets: texts to score for them, as of `uwe-jax index`.
       out: file to write, which ends in .npz.
-      model: the teacher: a run, an export, or an encoder such as all-MiniLM-L6-v2:soft; by default uwe-minilm.
+      model: the teacher: a run, an export, or an encoder such as all-MiniLM-L6-v2:soft; by default uwe-minilm; may be
+        repeated, for the mean of their z-scores.
+      model_weights: of several models in that mean; by default alike.
+      words: weight of words in common with a label or name, 0 to 1, which is added to its score.
       weights: of the label's score, of the best and of the mean of the scores of the description's sentences.
       query_kind: of --queries where they are a folder, as --kind of `uwe-jax index`.
       query_column: column of --queries with the labels.
@@ -61,7 +70,9 @@ class Options:
     queries: OptionalPath = None
     targets: OptionalPath = None
     out: OptionalPath = None
-    model: str = ""
+    model: Repeated = ()
+    model_weights: NumberList = ()
+    words: float = 0.0
     weights: NumberList = (1, 2, 1)
     query_kind: str = ""
     query_column: str = ""
@@ -82,6 +93,7 @@ class Options:
     def __post_init__(self) -> None:
         at_least(MIN_TOKENS, max_tokens=self.max_tokens)
         at_least(0, max_queries=self.max_queries)
+        within("--words", self.words, 0, 1)
         for name in ("queries", "targets", "out"):
             if getattr(self, name) is None:
                 raise UserError(f"--{name} is required. Run `uwe-jax teach --help`.")
@@ -92,6 +104,13 @@ class Options:
                 f"--weights is {','.join(map(str, self.weights))}; it must be three whole numbers, none negative and "
                 "not all 0: of the label, and of the best and the mean of the sentences."
             )
+        if weights := self.model_weights:
+            models = len(self.model) or 1
+            if len(weights) != models or min(weights) < 0 or not sum(weights):
+                raise UserError(
+                    f"--model-weights is {','.join(map(str, weights))}; it must be whole numbers, one for each model "
+                    f"({models} given), none negative and not all 0."
+                )
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -130,14 +149,16 @@ def main(arguments: Sequence[str]) -> None:
         flag="--target-column",
         kind_flag="--target-kind",
     )
-    ranker = load(options.model or DEFAULT_MODEL, cache_dir=cache_folder(options.cache), max_tokens=options.max_tokens)
+    models = options.model or (DEFAULT_MODEL,)
+    cache = cache_folder(options.cache)
     teach(
-        ranker,
+        [load(each, cache_dir=cache, max_tokens=options.max_tokens, words=options.words) for each in models],
         queries,
         targets,
         options.weights,
         options.out,
         options.language,
+        model_weights=options.model_weights or (1,) * len(models),
         target_names=options.target_names or bool(options.target_names_column),
         max_queries=options.max_queries,
     )

@@ -41,30 +41,33 @@ class _Read:
 
 
 def teach(
-    ranker: Ranker,
+    rankers: Sequence[Ranker],
     queries: Targets,
     targets: Targets,
     weights: Sequence[int],
     out: Path,
     language: str = "en",
     *,
+    model_weights: Sequence[int] = (1,),
     target_names: bool = False,
     max_queries: int = 0,
 ) -> None:
     """Scores every query, by its label and the sentences of its description, with every target.
 
     Args:
-      ranker: the teacher.
+      rankers: the teachers, of which the first sets the scale of the scores.
       queries: with descriptions and, optional, other names, which are kept and not scored.
       targets: with further names, which are read if `target_names`.
       weights: of `label_and_sentence_scores`.
       out: the .npz to write; see `DenseScores`.
       language: of the descriptions, as of `cut_sentences`.
+      model_weights: of the rankers, as of `averaged_scores`.
       target_names: score targets by all their names, as `uwe_jax.scoring.names.name_scores`, not by their labels.
       max_queries: score only so many queries, drawn at random; 0 scores all.
 
     Raises:
-      UserError: no query has a description and no target a further name, the scores are too many, or a text cannot be
+      UserError: a single teacher without words in common, where no query has a description and no target a further
+        name; the scores are too many, or a text cannot be
         scored.
     """
     texts = texts_of(queries, language)
@@ -80,7 +83,7 @@ def teach(
         texts = {label: texts[label] for label in labels}
     described = [each for each in texts.values() if each.sentences]
     further = sum(map(len, names_of.values()))
-    if not described and not further:
+    if len(rankers) == 1 and not rankers[0].how.words and not described and not further:
         raise UserError(
             f"None of the {counted(len(labels), 'query')} of {queries.origin} has a description, and no target is read "
             "by further names, so the teacher would read no more than the model that learns from it. Name a column of "
@@ -88,13 +91,25 @@ def teach(
         )
     check_size(len(labels), len(candidates))
     sentences = [each for own in described for each in own.sentences]
-    for note in ranker.truncation(sentences).notes("sentence"):
-        LOG.warning(f"{note}. --max-tokens sets another limit.")
+    for ranker in rankers:
+        for note in ranker.truncation(sentences).notes("sentence"):
+            LOG.warning(f"{note}. --max-tokens sets another limit.")
     # As many more queries at once as there are names, of which a `NamesScore` takes fewer queries at once.
     at_once = _AT_ONCE * (1 + further // len(candidates))
-    scores = label_and_sentence_scores(target_scorer(ranker, names_of), texts, len(candidates), weights, at_once)
+    parts = [
+        label_and_sentence_scores(target_scorer(ranker, names_of), texts, len(candidates), weights, at_once)
+        for ranker in rankers
+    ]
+    scores = averaged_scores(parts, model_weights)
     names = NodeNames.of(labels, {k: own.names for k, own in enumerate(texts.values())})
-    about = {"model": ranker.name, "scorer": scorer_text(ranker.scorer), "weights": list(weights)}
+    by = " and ".join(ranker.name for ranker in rankers)
+    about = {
+        "models": [ranker.name for ranker in rankers],
+        "model_weights": list(model_weights),
+        "scorers": [scorer_text(ranker.scorer) for ranker in rankers],
+        "weights": list(weights),
+        "words": rankers[0].how.words,
+    }
     DenseScores.of(labels, candidates, names, scores).write(out, about)
     told = [f"The queries have {counted(len(names.texts), 'further name')}."]
     if further:
@@ -106,7 +121,7 @@ def teach(
             f"on average; {len(labels) - len(described):,} are scored by their label alone.",
         )
     report(
-        f"{out}: scores of {counted(len(labels), 'query')} with {counted(len(candidates), 'target')} by {ranker.name}, "
+        f"{out}: scores of {counted(len(labels), 'query')} with {counted(len(candidates), 'target')} by {by}, "
         f"{data_size(out.stat().st_size)}. {' '.join(told)}"
     )
     # Training leaves held-out targets out and refuses fewer than `near`.
@@ -165,4 +180,27 @@ def label_and_sentence_scores(
             sentences = own[1:] if len(own) > 1 else own
             parts = np.stack([own[0], sentences.max(axis=0), sentences.mean(axis=0)])
             found[row] = np.array(weights, np.float32) @ parts / total
+    return found
+
+
+def averaged_scores(scores: Sequence[Float[np.ndarray, "q n"]], weights: Sequence[int]) -> Float[np.ndarray, "q n"]:
+    """Returns the weighted mean of several teachers' scores of the same pairs, float16.
+
+    Teachers score on scales of their own, so the mean is over z-scores: every score less the mean of its query's
+    scores, divided by their standard deviation. The result has each query's mean and standard deviation of the first
+    teacher's scores, so that one temperature of distillation fits one teacher and several.
+
+    Args:
+      scores: of one or more teachers.
+      weights: of the teachers, none negative and not all 0.
+    """
+    if len(scores) == 1:
+        return scores[0]
+    found = np.empty_like(scores[0])
+    for row, parts in enumerate(zip(*scores, strict=True)):
+        own = np.stack(parts).astype(np.float32)
+        spread = own.std(axis=1, keepdims=True)
+        standard = (own - own.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, 1)
+        mean = np.array(weights, np.float32) @ standard
+        found[row] = own[0].mean() + spread[0] * mean / (mean.std() or 1)
     return found
