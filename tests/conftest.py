@@ -34,7 +34,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 from jaxtyping import install_import_hook
 
 sys.path.insert(0, str(Path(__file__).parent))
-install_import_hook("uwe_jax", "typechecker.checked")
+# Only where arrays are annotated: mypy checks the rest, and every checked call costs.
+PACKAGE = Path(__file__).parents[1] / "uwe_jax"
+ANNOTATED = [path for path in PACKAGE.rglob("*.py") if "from jaxtyping import" in path.read_text("utf-8")]
+install_import_hook(
+    [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in ANNOTATED], "typechecker.checked"
+)
 
 import hypothesis
 import jax

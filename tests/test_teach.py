@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 from esco_downloads import write_release
+from onet_download import write_onet
 from tiny_encoder import write_tiny_encoder
 
 import uwe_jax
@@ -139,6 +140,18 @@ def test_occupations_and_skills_of_esco_are_read_from_its_zips(tmp_path, model):
     assert found.queries == ("welder", "head chef")
     assert found.targets == ("weld metal", "plan shifts", "haute cuisine")
     assert found.names.texts == ("metal worker",)
+
+
+def test_queries_of_onet_and_targets_of_esco_have_versions_of_their_own(tmp_path, model):
+    write_onet(tmp_path / "onet")
+    write_release(tmp_path / "esco", "1.1.1")
+    write_release(tmp_path / "esco", "1.2.0")
+    sides = (f"--queries={tmp_path / 'onet'}", "--query-kind=occupations", f"--targets={tmp_path / 'esco'}")
+    given = ["--model", model, *sides, "--target-kind=skills", "--version=1.1.1", f"--out={tmp_path / 'teacher.npz'}"]
+    with pytest.raises(UserError, match=r"no version 1\.1\.1 of O\*NET"):
+        teach.main(given)
+    teach.main([*given, "--query-version=29.3"])
+    assert DenseScores.read(tmp_path / "teacher.npz").targets == ("weld metal", "plan shifts", "haute cuisine")
 
 
 @pytest.mark.parametrize(

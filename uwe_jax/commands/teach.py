@@ -62,6 +62,7 @@ class Options:
       target_names_column: column of --targets with further names of every target; implies --target-names.
       language: of the descriptions and of ESCO's labels.
       version: of ESCO or O*NET, such as 1.1.1 or 29.3; by default the newest there is.
+      query_version: of --queries, where --version is that of --targets alone.
       max_queries: score at most so many queries, drawn at random, the same ones every time; 0 scores all.
       max_tokens: longer texts are truncated; by default as of `uwe-jax index`.
       cache: folder of downloaded encoders; by default $UWE_JAX_CACHE or the user's cache folder.
@@ -86,6 +87,7 @@ class Options:
     target_names_column: str = ""
     language: str = "en"
     version: str = ""
+    query_version: str = ""
     max_queries: int = 0
     max_tokens: OptionalInt = None
     cache: Annotated[str, tyro.conf.arg(name="cache-dir")] = ""
@@ -127,9 +129,10 @@ def main(arguments: Sequence[str]) -> None:
     assert options.targets
     assert options.out
     make_out(options.out.parent)
-    read = partial(read_targets, keep=("",), language=options.language, version=options.version)
+    read = partial(read_targets, keep=("",), language=options.language)
     queries = read(
         options.queries,
+        version=options.query_version or options.version,
         kind=options.query_kind,
         column=options.query_column,
         id_column=options.query_id_column,
@@ -142,6 +145,7 @@ def main(arguments: Sequence[str]) -> None:
     )
     targets = read(
         options.targets,
+        version=options.version,
         kind=options.target_kind,
         column=options.target_column,
         id_column=options.target_id_column,
