@@ -150,6 +150,7 @@ def test_chained_products_follow_each_other_on_all_devices():
 
 
 @needs_torch
+@pytest.mark.slow  # steps of one model as five programs
 def test_training_takes_the_steps_that_pytorch_takes(tiny_encoders):
     lengths = LengthSettings(skill=16, job=16, vacancy=16, alias=16)
     options = training.TrainingOptions(skills=16, lengths=lengths, runs=2, scorers=("soft",))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from optional_torch import needs_torch, torch
 from safetensors.numpy import load_file
-from tiny_encoder import random_params, tiny_config
+from tiny_encoder import each_kind_of_layers, random_params, tiny_config
 from torch_twin import assert_same, build_torch, padded, random_torch, state
 
 from uwe_jax.models.config import EncoderConfig
@@ -118,7 +118,7 @@ def test_real_encoders_equal_transformers(name):
 # --- padding
 
 
-@each
+@each_kind_of_layers
 def test_padding_and_other_texts_change_nothing(architecture):
     config = tiny_config(architecture)
     params, encoder = random_params(config, spread=0.2), Encoder(config)
@@ -129,7 +129,7 @@ def test_padding_and_other_texts_change_nothing(architecture):
     np.testing.assert_allclose(ours, expected, atol=2e-6)
 
 
-@each
+@each_kind_of_layers
 def test_masked_tokens_have_no_effect(architecture):
     config = tiny_config(architecture)
     params, encoder = random_params(config), Encoder(config)
@@ -139,7 +139,7 @@ def test_masked_tokens_have_no_effect(architecture):
     np.testing.assert_array_equal(ours, expected)
 
 
-@each
+@each_kind_of_layers
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_rows_of_padding_alone_are_finite_and_harmless(architecture, dtype):
     config = tiny_config(architecture, layers=1)
@@ -166,7 +166,7 @@ def test_too_many_tokens_are_refused(architecture):
 # --- dtype, remat, dropout
 
 
-@each
+@each_kind_of_layers
 def test_bfloat16_is_close_and_keeps_parameters_float32(architecture):
     config = tiny_config(architecture, layers=1)
     params = random_params(config)
@@ -262,7 +262,7 @@ def packed(config: EncoderConfig, token_ids, mask):
     return rows, segments, np.concatenate(places)
 
 
-@each
+@each_kind_of_layers
 def test_a_text_among_others_of_its_row_is_encoded_as_alone(architecture):
     config = tiny_config(architecture)
     params, encoder = random_params(config), Encoder(config)

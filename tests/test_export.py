@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from huggingface_hub import ModelCard, constants
 from optional_torch import needs_torch, torch
-from tiny_encoder import write_tiny_encoder
+from tiny_encoder import each_kind_of_layers, write_tiny_encoder
 from transformers import AutoModel, AutoTokenizer
 
 from uwe_jax.commands.export import main
@@ -198,7 +198,7 @@ def test_sentence_transformers_embeds_by_the_mean_of_our_tokens(exports, in_floa
 
 
 @pytest.mark.parametrize("layout", ["multi_vector", "pylate"])
-@pytest.mark.parametrize("architecture", FAMILIES)
+@each_kind_of_layers
 def test_multi_vector_encoders_have_our_tokens_and_max_sim(exports, in_float32, architecture, layout):
     """MultiVectorEncoder reads the layout of PyLate 1 as well; it compares by the sum as PyLate does."""
     library = pytest.importorskip("sentence_transformers", "6.0")

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_encoder import random_params, tiny_config, write_tiny_encoder
+from tiny_encoder import each_kind_of_layers, random_params, tiny_config, write_tiny_encoder
 
 from uwe_jax.commands import train
 from uwe_jax.config import BatchSettings, Config, default_config
@@ -77,8 +77,8 @@ def test_value_and_gradient_are_those_of_the_whole(params, inputs, chunk):
     assert abs(expected[1]["tau"]) > 1e-2  # what the loss reads itself has a share
 
 
-@pytest.mark.parametrize("architecture", FAMILIES)
-def test_the_gradient_of_every_family_is_that_of_the_whole(architecture, rng):
+@each_kind_of_layers
+def test_the_gradient_of_every_kind_of_layers_is_that_of_the_whole(architecture, rng):
     """Packed rows, three in chunks of two: the row that fills the last chunk has no text."""
     config = tiny_config(architecture, layers=2 if FAMILIES[architecture].pre_norm else 1)
     encoder = Encoder(config)

@@ -116,6 +116,7 @@ def words(line):
     return module, arguments
 
 
+@pytest.mark.slow  # two trainings; tests/test_every_command.py runs the commands themselves
 def test_every_next_line_works_when_typed(small_run, sample_encoder, prepared_cache, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("UWE_JAX_CACHE", str(tmp_path / "no cache"))

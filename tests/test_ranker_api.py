@@ -313,12 +313,12 @@ def test_nothing_is_compiled_after_warming_up(model, space, caplog):
 
 
 def test_scores_of_other_numbers_and_lengths_share_few_programs(model, rng, monkeypatch, caplog):
-    """Fifty calls beyond 2**20 token products, padding included, as a service may be asked for."""
+    """Twenty calls beyond 2**20 token products, padding included, as a service may be asked for."""
     monkeypatch.setattr(layout, "_FEW_BLOCK_TOKENS", 64)
     for name, value in {"_FEW_QUERY_TOKENS": (16, 64), "_QUERY_TOKENS": 64}.items():
         monkeypatch.setattr(space_module, name, value)
     with jax.log_compiles(), caplog.at_level(logging.WARNING):
-        for _ in range(50):
+        for _ in range(20):
             queries, targets = (
                 [" ".join(rng.choice(WORDS, rng.integers(1, 12))) for _ in range(rng.integers(65, 90))]
                 for _ in range(2)

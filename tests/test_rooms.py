@@ -1,6 +1,7 @@
 """Tests that imports point downward, without cycles, and that some packages are used in some modules alone."""
 
 import ast
+import functools
 import graphlib
 import re
 from pathlib import Path
@@ -140,6 +141,7 @@ def test_control_characters_are_escaped_wherever_something_is_printed_or_written
         assert found, pattern
 
 
+@functools.cache
 def _code(path: Path) -> str:
     """Returns the source of a module without comments and docstrings."""
     tree = ast.parse(path.read_text())

@@ -537,6 +537,7 @@ def test_every_config_takes_a_step(path, sample_encoder, prepared_cache, tmp_pat
     assert run(flags, monkeypatch) == 0
 
 
+@pytest.mark.slow  # a training with a tokeniser of its own
 def test_the_multilingual_config_trains_on_the_zips_of_its_languages(tmp_path, monkeypatch):
     """By an encoder with a tokeniser of XLM-R's kind."""
     numbered = ((SKILL, "skill"), (OCCUPATION, "job"))

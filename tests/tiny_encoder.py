@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import pytest
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer
 from tokenizers.models import BPE, Unigram, WordPiece
@@ -107,6 +108,14 @@ def unigrams(words: Sequence[str], special: Mapping[str, str]) -> Tokenizer:
     tokenizer.pre_tokenizer = Split([WhitespaceSplit(), Metaspace()])
     return tokenizer
 
+
+# The other families have BERT's layers and differ in their embeddings and in the names of their weights, which tests of
+# all families cover; what the layers alone decide is tested of one family of each kind.
+KINDS_OF_LAYERS = ("bert", "mpnet", "modernbert")
+each_kind_of_layers = pytest.mark.parametrize(
+    "architecture",
+    [each if each in KINDS_OF_LAYERS else pytest.param(each, marks=pytest.mark.slow) for each in FAMILIES],
+)
 
 TOKENISERS = {"roberta": byte_pairs, "modernbert": byte_pairs, "xlm-roberta": unigrams}
 

@@ -95,6 +95,8 @@ def from_mapping(cls: type[D], values: Mapping[str, Any], prefix: str = "") -> D
     function `completed` that adds the former ones. Messages put `prefix`, such as source., before a name.
     Raises UserError for an unknown name or a value of another type.
     """
+    if not isinstance(values, Mapping):
+        raise UserError(f"{prefix.rstrip('.') or 'What was read'} is {values!r}; expected settings by their names.")
     hints = typing.get_type_hints(cls)
     values = dict(current_setting(hints, name, value) for name, value in values.items())
     values = getattr(cls, "completed", dict)(values)
