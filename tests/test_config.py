@@ -12,7 +12,7 @@ from uwe_jax.config import BatchSettings, Config, PartSettings, PerGraph, Scorer
 from uwe_jax.runtime import config_file as config_file_module
 from uwe_jax.runtime.config_file import read_command_line
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.settings import current_path, warn_of_former
+from uwe_jax.runtime.settings import current_path, from_mapping, warn_of_former
 
 read_config = functools.partial(read_command_line, settings=Config, command="train")
 
@@ -71,6 +71,14 @@ def test_an_unknown_key_is_named():
         config.batch.sice = 3
     with pytest.raises(UserError, match=r"Unknown setting batch\.sice\."):
         Config.from_dict(config.to_dict())
+
+
+@pytest.mark.parametrize(
+    ("content", "name"), [({"batch": 7}, "batch"), (["batch"], "The content"), (None, "The content")]
+)
+def test_a_section_that_holds_no_settings_is_named(content, name):
+    with pytest.raises(UserError, match=rf"^{name} is .*; it must be a section with settings of its own\.$"):
+        from_mapping(Config, content)
 
 
 def test_parts_have_settings_of_their_own():

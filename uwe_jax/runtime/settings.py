@@ -95,8 +95,7 @@ def from_mapping(cls: type[D], values: Mapping[str, Any], prefix: str = "") -> D
     function `completed` that adds the former ones. Messages put `prefix`, such as source., before a name.
     Raises UserError for an unknown name or a value of another type.
     """
-    if not isinstance(values, Mapping):
-        raise UserError(f"{prefix.rstrip('.') or 'What was read'} is {values!r}; expected settings by their names.")
+    _check_section(values, prefix.removesuffix("."))
     hints = typing.get_type_hints(cls)
     values = dict(current_setting(hints, name, value) for name, value in values.items())
     values = getattr(cls, "completed", dict)(values)
@@ -180,11 +179,15 @@ def _named_sections(hint: Any) -> Any:
     return typing.get_args(hint)[1] if typing.get_origin(hint) is dict else None
 
 
+def _check_section(value: Any, name: str) -> None:
+    if not isinstance(value, Mapping):
+        raise UserError(f"{name or 'The content'} is {value!r}; it must be a section with settings of its own.")
+
+
 def _read(hint: Any, value: Any, name: str) -> Any:
     section = _named_sections(hint)
-    if (section or dataclasses.is_dataclass(hint)) and not isinstance(value, Mapping):
-        raise UserError(f"{name} is {value!r}; it must be a section with settings of its own.")
     if section:
+        _check_section(value, name)
         return {key: _read(section, each, f"{name}.{key}") for key, each in value.items()}
     if dataclasses.is_dataclass(hint):
         return from_mapping(hint, value, f"{name}.")  # type: ignore[arg-type]
