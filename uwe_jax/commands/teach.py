@@ -101,18 +101,17 @@ class Options:
                 raise UserError(f"--{name} is required. Run `uwe-jax teach --help`.")
         if self.out and self.out.suffix.lower() != ".npz":
             raise UserError(f"--out {self.out} does not end in .npz.")
-        if len(self.weights) != 3 or min(self.weights) < 0 or not sum(self.weights):
-            raise UserError(
-                f"--weights is {','.join(map(str, self.weights))}; it must be three whole numbers, none negative and "
-                "not all 0: of the label, and of the best and the mean of the sentences."
-            )
-        if weights := self.model_weights:
+        parts = "the label, and of the best and the mean of the sentences"
+        _check_weights("--weights", self.weights, 3, f"three whole numbers, none negative and not all 0: of {parts}")
+        if self.model_weights:
             models = len(self.model) or 1
-            if len(weights) != models or min(weights) < 0 or not sum(weights):
-                raise UserError(
-                    f"--model-weights is {','.join(map(str, weights))}; it must be whole numbers, one for each model "
-                    f"({models} given), none negative and not all 0."
-                )
+            one_each = f"whole numbers, one for each model ({models} given), none negative and not all 0"
+            _check_weights("--model-weights", self.model_weights, models, one_each)
+
+
+def _check_weights(flag: str, weights: Sequence[int], count: int, expected: str) -> None:
+    if len(weights) != count or min(weights) < 0 or not sum(weights):
+        raise UserError(f"{flag} is {','.join(map(str, weights))}; it must be {expected}.")
 
 
 def main(arguments: Sequence[str]) -> None:

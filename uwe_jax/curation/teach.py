@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
+from sklearn.preprocessing import scale
 
 from uwe_jax.data.dense_scores import DenseScores, check_size
 from uwe_jax.data.node_names import NodeNames
@@ -67,8 +68,7 @@ def teach(
 
     Raises:
       UserError: a single teacher without words in common, where no query has a description and no target a further
-        name; the scores are too many, or a text cannot be
-        scored.
+        name; the scores are too many, or a text cannot be scored.
     """
     texts = texts_of(queries, language)
     names_of = {label: own.names if target_names else [] for label, own in texts_of(targets).items()}
@@ -198,9 +198,6 @@ def averaged_scores(scores: Sequence[Float[np.ndarray, "q n"]], weights: Sequenc
         return scores[0]
     found = np.empty_like(scores[0])
     for row, parts in enumerate(zip(*scores, strict=True)):
-        own = np.stack(parts).astype(np.float32)
-        spread = own.std(axis=1, keepdims=True)
-        standard = (own - own.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, 1)
-        mean = np.array(weights, np.float32) @ standard
-        found[row] = own[0].mean() + spread[0] * mean / (mean.std() or 1)
+        own = np.stack(parts).astype(np.float64)
+        found[row] = own[0].mean() + own[0].std() * scale(np.array(weights) @ scale(own, axis=1))
     return found
