@@ -120,6 +120,15 @@ def test_several_teachers_give_the_mean_of_their_z_scores_on_the_scale_of_the_fi
     assert re.search(r"by encoder\d+ soft and other soft", capsys.readouterr().out)
 
 
+def test_truncated_sentences_are_told_of_each_of_several_teachers(folder, model, tmp_path, capsys):
+    other = f"{write_tiny_encoder(tmp_path / 'other', seed=7)}:soft"
+    given = ["--model", model, "--model", other, "--queries=jobs.csv", "--targets=skills.txt", "--max-tokens=4"]
+    teach.main([*given, "--query-descriptions=description", "--out=both.npz"])
+    told = " ".join(capsys.readouterr().err.split())
+    assert re.search(r"encoder\d+ soft: \d of \d sentences .*truncated at 4 tokens", told)
+    assert re.search(r"other soft: \d of \d sentences .*truncated at 4 tokens", told)
+
+
 def test_words_in_common_count_on_request(folder, model):
     given = ["--model", model, "--queries=jobs.csv", "--query-descriptions=", "--targets=skills.txt"]
     (folder / "jobs.csv").write_text("id,title\n1,software engineer for code\n")

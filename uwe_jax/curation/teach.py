@@ -93,7 +93,8 @@ def teach(
     sentences = [each for own in described for each in own.sentences]
     for ranker in rankers:
         for note in ranker.truncation(sentences).notes("sentence"):
-            LOG.warning(f"{note}. --max-tokens sets another limit.")
+            of_which = f"{ranker.name}: " if len(rankers) > 1 else ""
+            LOG.warning(f"{of_which}{note}. --max-tokens sets another limit.")
     # As many more queries at once as there are names, of which a `NamesScore` takes fewer queries at once.
     at_once = _AT_ONCE * (1 + further // len(candidates))
     parts = [
