@@ -5,9 +5,9 @@ Command:   uwe-jax train --config=zero_shot_minilm \\
            where the folder holds O*NET's text zip, SkillSkape's train.csv, SkillSpan's train.json, the federal
            questionnaires and ESCO's English zip, of which only the descriptions of skills and of occupations are read.
            With :job_names behind its name it also trains on ESCO's titles of occupations and on names of jobs: see
-           docs/data.md. With :taught it trains an export of that run further, with teachers: see docs/training.md. With
-           a source behind its name (:skillskape, :onet, :descriptions, :usajobs, :skillspan) it trains on that family
-           alone for 30 steps, to see what it teaches.
+           docs/data.md. With :taught, and then :taught_again, it trains an export of that run further, with teachers:
+           see docs/training.md; launch/zero_shot.sh runs all of it. With a source behind its name (:skillskape, :onet,
+           :descriptions, :usajobs, :skillspan) it trains on that family alone for 30 steps, to see what it teaches.
 Hardware:  two CPU cores, 8 GiB of memory
 Time:      30 minutes, measured on two busy cores
 Metric:    mean MAP over Job2Skill, Skill2Job, job normalisation, TECH and HOUSE 34.3 -> 38.8 (mean pooling: 30.1)
@@ -36,7 +36,12 @@ ALONE = {
 # What :job_names adds beside names of jobs: ESCO's occupations with their alternative labels. These are the vocabulary
 # of the targets of job normalisation, which is then no longer zero-shot in vocabulary; its queries stay out.
 ESCO_JOB_NAMES = {"esco_job_alias": {"source": "esco", "graphs": ("job_alias",), "weight": 2.0}}
-VARIANTS = ("job_names", "taught")  # which add to all of them
+# What :taught and :taught_again go on from, an export of the run before, and the scores of teachers that they read.
+BEFORE = {"taught": "runs/first", "taught_again": "runs/taught"}
+SCORES = "occupations.npz,titles.npz,vacancies.npz,sentences.npz"
+# Of several files each step takes the next: these two are of the tasks that gain most from more steps.
+SCORES_AGAIN = "occupations.npz,titles.npz,vacancies.npz,occupations.npz,titles.npz,sentences.npz"
+VARIANTS = ("job_names", *BEFORE)  # which add to all of them
 DIRECTIONS = [each for kind in ("job", "vacancy", "alias") for each in (f"skill_to_{kind}", f"{kind}_to_skill")]
 
 
@@ -71,17 +76,23 @@ def get_config(alone=""):
     if alone in VARIANTS:
         config.source.parts = combine(**PARTS, **ESCO_JOB_NAMES)
         config.source.names = ("job",)
-        config.workdir = "runs/zero_shot_job_names"
-        if alone == "taught":
-            config.workdir = "runs/zero_shot_taught"
-            config.encoder.name = "runs/first"  # an export of the run of :job_names
-            config.encoder.wise_ft_alpha = 1.0  # the first run was blended already
+        config.workdir = f"runs/zero_shot_{alone}"
+        # The higher rate moves further from the pretrained weights, so more of the way back is best.
+        config.optimiser.learning_rate = 3e-4
+        config.encoder.wise_ft_alpha = 0.5
+        if alone != "job_names":
+            config.encoder.name = BEFORE[alone]
+            config.encoder.wise_ft_alpha = 0.75
             config.steps = 300
-            # Teachers have most to say; a few skills of the graphs in every batch keep what the first run has learnt.
+            # Teachers have most to say; a few skills of the graphs in every batch keep what was learnt before.
             config.batch.global_batch_size = 32
-            teachers = "occupations.npz,titles.npz,sentences.npz"
-            config.loss.distillation.update(path=teachers, queries=32, targets=8, near=60, symmetric=True, weight=3.0)
+            config.loss.distillation.update(path=SCORES, queries=32, targets=8, near=60, symmetric=True, weight=3.0)
             config.split.validation = 0.0
+        if alone == "taught_again":
+            config.encoder.wise_ft_alpha = 0.6
+            config.steps = 450
+            config.batch.global_batch_size = 16
+            config.loss.distillation.update(path=SCORES_AGAIN, queries=48)
     elif alone:
         if alone not in ALONE:
             known = f"{', '.join(ALONE)}; {' and '.join(VARIANTS)} add to all of them"

@@ -492,11 +492,13 @@ def test_each_source_of_the_zero_shot_config_can_be_trained_on_alone():
 
 def test_the_mixtures_of_the_zero_shot_config_add_to_all_of_it():
     path = f"--config={ROOT / 'configs/zero_shot_minilm.py'}"
-    whole, names, taught = (read_config([f"{path}{variant}"]) for variant in ("", ":job_names", ":taught"))
+    variants = ("", ":job_names", ":taught", ":taught_again")
+    whole, names, taught, again = (read_config([f"{path}{variant}"]) for variant in variants)
     assert set(names.source.parts) - set(whole.source.parts) == {"esco_job_alias"}
     assert set(whole.source.parts) < set(names.source.parts)
     assert taught.source.parts == names.source.parts
-    assert taught.loss.distillation.path
+    assert again.source.parts == names.source.parts
+    assert set(taught.loss.distillation.path.split(",")) == set(again.loss.distillation.path.split(","))
     assert not names.loss.distillation.path
 
 
