@@ -36,7 +36,7 @@ ALONE = {
 # What :job_names adds beside names of jobs: ESCO's occupations with their alternative labels. These are the vocabulary
 # of the targets of job normalisation, which is then no longer zero-shot in vocabulary; its queries stay out.
 ESCO_JOB_NAMES = {"esco_job_alias": {"source": "esco", "graphs": ("job_alias",), "weight": 2.0}}
-# What :taught and :taught_again go on from, an export of the run before, and the scores of teachers that they read.
+# Exports of the run before, from which :taught and :taught_again continue, and the teachers' scores that they read.
 BEFORE = {"taught": "runs/first", "taught_again": "runs/taught"}
 SCORES = "occupations.npz,titles.npz,vacancies.npz,sentences.npz"
 # Of several files each step takes the next: these two are of the tasks that gain most from more steps.
@@ -77,7 +77,7 @@ def get_config(alone=""):
         config.source.parts = combine(**PARTS, **ESCO_JOB_NAMES)
         config.source.names = ("job",)
         config.workdir = f"runs/zero_shot_{alone}"
-        # The higher rate moves further from the pretrained weights, so more of the way back is best.
+        # The higher rate moves further from the pretrained weights, so a lower alpha is best.
         config.optimiser.learning_rate = 3e-4
         config.encoder.wise_ft_alpha = 0.5
         if alone != "job_names":

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Trains a zero-shot model from public downloads, as uwe-minilm was: the training on graphs, the scores of teachers, two
-# trainings with them, and the export. The same command goes on after an interruption, from the last checkpoint of a
-# training or the last whole file.
+# trainings with them, and the export. Re-run the same command to resume an interrupted one: from the last checkpoint of
+# a training, else from the last complete file.
 #
 #   launch/zero_shot.sh DOWNLOADS [WORK]
 #
 #   DOWNLOADS  folder with esco/ (both zips of version 1.1.1), onet/ (the text zip of 29.3), skillskape/train.csv,
-#              skillspan/train.json and usajobs/; WorkBench's files beside them keep the tasks' queries out
+#              skillspan/train.json and usajobs/; WorkBench's files, if present, are decontaminated against
 #   WORK       folder of the runs and scores (default: runs/zero_shot); the model is its export/
 #
 # Environment:
@@ -20,12 +20,12 @@ if [[ ${1:-} == -h || ${1:-} == --help ]]; then
   exit 0
 fi
 if (($# < 1 || $# > 2)); then
-  echo "Expected launch/zero_shot.sh DOWNLOADS [WORK], but there are $# arguments; --help explains them." >&2
+  echo "Got $# arguments; expected launch/zero_shot.sh DOWNLOADS [WORK], see --help." >&2
   exit 2
 fi
 for part in esco onet skillskape/train.csv skillspan/train.json usajobs; do
   if [[ ! -e $1/$part ]]; then
-    echo "There is no $part in $1; --help says what belongs there, and docs/data.md where it comes from." >&2
+    echo "Found no $part in $1. See --help for the expected files and docs/data.md for where to download them." >&2
     exit 2
   fi
 done
@@ -33,7 +33,7 @@ mkdir -p "${2:-runs/zero_shot}"
 downloads=$(realpath "$1")
 work=$(realpath "${2:-runs/zero_shot}")
 if [[ $work == *,* ]]; then
-  echo "$work has a comma, which separates the files of scores; name a folder without one." >&2
+  echo "$work has a comma, which separates the paths of score files; use a folder without one." >&2
   exit 2
 fi
 python=${PYTHON:-python}
@@ -41,12 +41,12 @@ read -ra settings <<<"${SETTINGS:-}"
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
 
-# Runs the command in the arguments unless an earlier start has written its result: commands write it last, or whole.
+# Runs the command in the arguments unless an earlier start has written its result: commands write it last, or atomically.
 once() {
   local result=$1
   shift
   if [[ -e $work/$result ]]; then
-    echo "$(date +%T) $result is there"
+    echo "$(date +%T) $result exists, skipped"
   else
     echo "$(date +%T) $result"
     "$@"

@@ -1,4 +1,4 @@
-"""launch/zero_shot.sh: makes each result once, goes on where it failed, takes other encoders, names what is missing."""
+"""launch/zero_shot.sh: writes each result once, resumes after a failure, other encoders, missing files."""
 
 import functools
 import importlib
@@ -50,7 +50,7 @@ def recipe(tmp_path):
 
     def run(*arguments, **env):
         env = {**os.environ, "PYTHON": str(python), **env}
-        arguments = arguments or (tmp_path / "downloads", tmp_path / "work")
+        arguments = arguments or (tmp_path / "downloads", tmp_path / "made")
         done = subprocess.run([SCRIPT, *arguments], env=env, capture_output=True, text=True, timeout=60)
         calls = tmp_path / "calls"
         return done, [shlex.split(line) for line in calls.read_text().splitlines()] if calls.exists() else []
@@ -58,22 +58,22 @@ def recipe(tmp_path):
     return run
 
 
-def test_it_makes_each_result_once_and_goes_on_where_it_failed(recipe, tmp_path):
+def test_it_writes_each_result_once_and_resumes_after_a_failure(recipe, tmp_path):
     done, calls = recipe(FAILS_AT="5")
     assert (done.returncode, len(calls)) == (2, 5)
     done, calls = recipe()
     assert done.returncode == 0, done.stderr
     assert len(calls) == len(RESULTS) + 1  # the fifth again, the others once
-    assert all((tmp_path / "work" / result).exists() for result in RESULTS)
+    assert all((tmp_path / "made" / result).exists() for result in RESULTS)
     assert len(recipe()[1]) == len(calls), "a finished recipe has nothing left to do"
 
 
-def test_each_training_goes_on_from_the_one_before_and_reads_all_scores(recipe, tmp_path):
+def test_each_training_continues_the_one_before_and_reads_all_scores(recipe, tmp_path):
     _, calls = recipe()
-    scores = {f"{tmp_path}/work/{result}" for result in RESULTS if result.endswith(".npz")}
+    scores = {f"{tmp_path}/made/{result}" for result in RESULTS if result.endswith(".npz")}
     for variant, before in ((":taught", "first"), (":taught_again", "taught")):
         call = next(call for call in calls if any(argument.endswith(variant) for argument in call))
-        assert f"--config.encoder.name={tmp_path}/work/{before}" in call
+        assert f"--config.encoder.name={tmp_path}/made/{before}" in call
         (paths,) = (argument for argument in call if argument.startswith("--config.loss.distillation.path="))
         assert set(paths.partition("=")[2].split(",")) == scores
 
@@ -87,7 +87,7 @@ def test_it_takes_another_encoder_and_settings(recipe):
         assert {"--config.encoder.dtype=bfloat16", "--config.seed=1"} <= set(training)
 
 
-def test_it_names_what_is_missing_before_anything_runs(recipe, tmp_path):
+def test_it_reports_missing_files_before_anything_runs(recipe, tmp_path):
     (tmp_path / "downloads" / "skillspan" / "train.json").unlink()
     done, calls = recipe()
     assert done.returncode == 2

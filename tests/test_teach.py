@@ -120,7 +120,7 @@ def test_several_teachers_give_the_mean_of_their_z_scores_on_the_scale_of_the_fi
     assert re.search(r"by encoder\d+ soft and other soft", capsys.readouterr().out)
 
 
-def test_truncated_sentences_are_told_of_each_of_several_teachers(folder, model, tmp_path, capsys):
+def test_truncated_sentences_are_reported_for_each_of_several_teachers(folder, model, tmp_path, capsys):
     other = f"{write_tiny_encoder(tmp_path / 'other', seed=7)}:soft"
     given = ["--model", model, "--model", other, "--queries=jobs.csv", "--targets=skills.txt", "--max-tokens=4"]
     teach.main([*given, "--query-descriptions=description", "--out=both.npz"])
