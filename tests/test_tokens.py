@@ -213,7 +213,7 @@ def test_ids_beyond_the_embedding_are_refused_with_both_numbers(tmp_path, kept):
     add_token(folder)
     if kept:
         Tokeniser(folder, tmp_path / "cache")
-    named = rf"{size + 1:,} entries, .* embeddings for {size:,} .*: 1 ids have none, such as {size:,} of 'kubernetes'"
+    named = rf"{size + 1:,} entries, .* embeddings for {size:,} .*: 1 id, such as {size:,} of 'kubernetes'"
     with pytest.raises(UserError, match=named):
         Tokeniser(folder, tmp_path / "cache", size)
     assert Tokeniser(folder, tmp_path / "cache", size + 1).special.count == 2
@@ -224,7 +224,7 @@ def test_vocabulary_entries_with_wrong_ids_are_refused(tmp_path, monkeypatch):
     path = folder / "tokenizer.json"
     model = json.loads(path.read_text())["model"]
     rewrite(path, {"model": model | {"vocab": model["vocab"] | {"nurse": 9_999}}})
-    with pytest.raises(UserError, match=r"1 ids have none, such as 9,999 of 'nurse'"):
+    with pytest.raises(UserError, match=r"without one: 1 id, such as 9,999 of 'nurse'"):
         Tokeniser(folder, tmp_path / "cache", vocabulary_of(folder))
 
     monkeypatch.setattr(tokeniser_file, "_MOST_IDS", 5_000)
@@ -237,12 +237,12 @@ def test_a_model_whose_tokeniser_is_larger_than_its_encoder_is_not_loaded(tmp_pa
     monkeypatch.setenv("UWE_JAX_CACHE", str(tmp_path / "cache"))
     folder = write_tiny_encoder(tmp_path / "encoder")
     add_token(folder)
-    with pytest.raises(UserError, match="1 ids have none"):
+    with pytest.raises(UserError, match="without one: 1 id"):
         use(folder)
 
 
 def test_training_refuses_a_tokeniser_that_is_larger_than_its_encoder(tmp_path, small_run):
     folder = write_tiny_encoder(tmp_path / "encoder")
     add_token(folder)
-    with pytest.raises(UserError, match="1 ids have none"):
+    with pytest.raises(UserError, match="without one: 1 id"):
         train(read_config([*small_run, f"--config.encoder.name={folder}"]))

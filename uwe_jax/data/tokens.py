@@ -19,7 +19,7 @@ from uwe_jax.data.truncation import Truncation
 from uwe_jax.runtime import remote_cache
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_atomically
-from uwe_jax.runtime.progress import progress
+from uwe_jax.runtime.progress import counted, progress
 from uwe_jax.runtime.zips import ZIP_DAMAGE
 
 _TEXTS_AT_ONCE = 2048
@@ -185,7 +185,7 @@ class Tokeniser:
         if beyond:
             raise UserError(
                 f"The tokeniser in {folder} has {len(vocabulary):,} entries, and the encoder embeddings for "
-                f"{vocab_size:,} (vocab_size): {len(beyond):,} ids have none, such as {beyond[0][0]:,} of "
+                f"{vocab_size:,} (vocab_size); without one: {counted(len(beyond), 'id')}, such as {beyond[0][0]:,} of "
                 f"{beyond[0][1]!r}. Take the tokeniser that the encoder was saved with, or resize the encoder's "
                 "embeddings in transformers (resize_token_embeddings) and save both."
             )
