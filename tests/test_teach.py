@@ -96,9 +96,18 @@ def test_targets_are_read_by_all_their_names_on_request(folder, model, capsys):
     for query, scores in zip(found.queries, found.scores, strict=True):
         ranked = {hit.text: hit.score for hit in ranker.rank(query, index)}
         np.testing.assert_allclose(scores, [ranked[target] for target in found.targets], rtol=1e-3, atol=1e-3)
+    assert not found.target_names.texts
     said = capsys.readouterr().out
     assert "The targets are read by 3 further names as well." in said
     assert "description" not in said
+    teach.main([*given, "--target-names-column=others", "--keep-target-names", "--out=kept.npz"])
+    kept = DenseScores.read(folder / "kept.npz")
+    assert [kept.targets[k] for k in kept.target_names.owners] == ["care for patients"] * 2 + ["care"]
+    assert kept.target_names.texts == ("nurse people", "tend the sick", "nurse people")
+    np.testing.assert_array_equal(kept.scores, found.scores)
+    assert "by 3 further names as well, 3 of which are kept for training." in capsys.readouterr().out
+    with pytest.raises(UserError, match="keeps the names that --target-names reads; give that as well"):
+        teach.main([*given, "--keep-target-names", "--out=kept.npz"])
     teach.main([*given, "--target-names-column=others", "--out=one.npz", "--max-queries=1"])
     (one,) = DenseScores.read(folder / "one.npz").queries
     assert found.queries.count(one) == 1

@@ -130,11 +130,12 @@ def teacher_of(scores, rng, **settings):
     return Teacher(files, tables, DistillationSettings(path="scores.csv", **settings), 0)
 
 
-def dense_scores(rng, queries=12, targets=30):
+def dense_scores(rng, queries=12, targets=30, target_names=None):
     labels = tuple(f"query {q:02}" for q in range(queries))
     names = NodeNames.of(labels, {q: [f"name {q}", f"other {q}"] for q in range(0, queries, 2)})
     scores = (0.3 * rng.normal(size=(queries, targets))).astype(np.float16)
-    return DenseScores.of(labels, tuple(f"target {t:02}" for t in range(targets)), names, scores)
+    candidates = tuple(f"target {t:02}" for t in range(targets))
+    return DenseScores.of(labels, candidates, scores, names, NodeNames.of(candidates, target_names or {}))
 
 
 def test_dense_batches_score_every_pair_and_draw_the_best_under_any_name(rng):
@@ -163,6 +164,24 @@ def test_dense_batches_score_every_pair_and_draw_the_best_under_any_name(rng):
     np.testing.assert_array_equal(block["scored"], np.tile(everything[TARGET] >= 0, (3, 1)))
 
 
+def test_targets_with_names_occur_under_any_of_them_with_the_scores_of_their_label(rng):
+    scores = dense_scores(rng, target_names={t: [f"alias {t}"] for t in range(0, 30, 2)}).drawing(5)
+    other = dense_scores(rng, queries=7, targets=9)
+    teacher, texts = teacher_of((other, scores), rng, queries=4, targets=3, near=0), numbered((other, scores))
+    labels = {label: t for t, label in enumerate(scores.targets)}
+    labels |= dict(zip(scores.target_names.texts, scores.target_names.owners, strict=True))
+    by_label = []
+    for step in range(1, 60, 2):
+        drawn = teacher.draw(step)
+        names = [texts[TARGET][row] for row in drawn[TARGET]]
+        targets, own = [labels[name] for name in names], scores.draw(0, step, teacher.settings)
+        np.testing.assert_array_equal(targets, own[TARGET])
+        block = teacher.block(drawn[QUERY], drawn[TARGET])
+        np.testing.assert_array_equal(block["scores"], scores.scores[np.ix_(own[QUERY], own[TARGET])])
+        by_label += [name in scores.targets for name, target in zip(names, targets, strict=True) if target % 2 == 0]
+    assert 0.35 < np.mean(by_label) < 0.65
+
+
 def test_steps_take_several_files_in_turn_and_each_keeps_its_own_scores(rng):
     files = dense_scores(rng).drawing(5), random_scores(rng)[1], dense_scores(rng, queries=7, targets=9)
     teacher, texts = teacher_of(files, rng, queries=4, targets=3), numbered(files)
@@ -186,17 +205,27 @@ def test_steps_take_several_files_in_turn_and_each_keeps_its_own_scores(rng):
 
 
 def test_a_dense_file_is_read_as_it_was_written_and_hashed_without_its_pairs(rng, tmp_path):
-    scores = dense_scores(rng)
+    scores = dense_scores(rng, target_names={3: ["alias 3"]})
     scores.write(tmp_path / "teacher.npz", {"model": "m"})
     read = DenseScores.read(tmp_path / "teacher.npz")
     assert (read.queries, read.targets, read.names.texts) == (scores.queries, scores.targets, scores.names.texts)
+    assert (read.target_names.texts, read.target_names.owners.tolist()) == (("alias 3",), [3])
     np.testing.assert_array_equal(read.scores, scores.scores)
     assert read.fingerprint() == scores.fingerprint()
+    assert replace(scores, target_names=NodeNames.of(scores.targets, {})).fingerprint() != scores.fingerprint()
     swapped = replace(scores, queries=(*reversed(scores.queries),))
     assert swapped.fingerprint() != scores.fingerprint()
     hashes = read.training_hashes()
-    assert set(hashes.nodes) == set(text_hashes([*read.queries, *read.names.texts, *read.targets]))
+    assert set(hashes.nodes) == set(text_hashes([*read.queries, *read.names.texts, *read.targets, "alias 3"]))
     assert not len(hashes.edges)
+
+
+def test_a_dense_file_of_an_earlier_version_has_targets_without_further_names(rng, tmp_path):
+    scores, path = dense_scores(rng), tmp_path / "teacher.npz"
+    scores.write(path, {})
+    with np.load(path) as arrays:
+        np.savez(path, **{name: value for name, value in arrays.items() if not name.startswith("target_name")})
+    assert DenseScores.read(path).fingerprint() == scores.fingerprint()
 
 
 @pytest.mark.parametrize(
@@ -209,6 +238,7 @@ def test_a_dense_file_is_read_as_it_was_written_and_hashed_without_its_pairs(rng
         ({"names": np.array([" "] * 12)}, "some of them empty or twice"),
         ({"name_offsets": np.arange(13)[::-1]}, "do not bound the names of every query"),
         ({"name_offsets": np.zeros(13)}, "do not bound the names of every query"),
+        ({"target_name_offsets": np.arange(31)}, "target_name_offsets do not bound the names of every target"),
         ({"about": np.array('{"version": 2}')}, "has version 2; this uwe_jax reads version 1"),
         ({"about": np.array("cut off {")}, "not a teacher's"),
     ],
@@ -226,15 +256,18 @@ def test_a_dense_file_that_is_broken_is_refused(rng, tmp_path, change, message):
 def test_near_targets_of_a_dense_file_that_are_too_many_and_a_table_of_its_name_are_refused(rng, tmp_path):
     tokeniser = Tokeniser(write_tiny_encoder(tmp_path / "encoder"), tmp_path / "tokens")
     path = tmp_path / "teacher.npz"
-    dense_scores(rng, queries=40).write(path, {})
+    dense_scores(rng, queries=40, target_names={t: [f"alias {t}"] for t in range(30)}).write(path, {})
     teacher = load_teacher(settings_of(path, near=12), tokeniser, tmp_path)
     old, (new,) = DenseScores.read(path), teacher.files
-    kept = {*new.queries, *new.targets, *new.names.texts}
+    kept = {*new.queries, *new.targets, *new.names.texts, *new.target_names.texts}
     assert (assign_splits(sorted(kept), validation=0.1, test=0.1) == TRAIN).all()
     assert len(teacher.tables[QUERY]) == len(new.queries) + len(new.names.texts)
-    assert len(teacher.tables[TARGET]) == len(new.targets)
+    assert len(teacher.tables[TARGET]) == len(new.targets) + len(new.target_names.texts)
+    assert 10 < len(new.target_names.texts) < 30
     q, y = old.queries.index(new.queries[-1]), old.targets.index(new.targets[-1])
     assert new.scores[-1, -1] == old.scores[q, y]
+    owner, name = new.target_names.owners[-1], new.target_names.texts[-1]
+    assert name == f"alias {old.targets.index(new.targets[owner])}"
     own = {new.names.texts[k] for k in np.flatnonzero(new.names.owners == len(new.queries) - 1)}
     assert own <= {f"name {q}", f"other {q}"}
     with pytest.raises(UserError, match=r"best 31 .* but there are only .* of 30 targets in .*teacher\.npz"):

@@ -60,6 +60,7 @@ class Options:
       target_id_column: column of --targets with the ids.
       target_names: read targets by all their names: ESCO's alternative labels, in a table the rows with one id.
       target_names_column: column of --targets with further names of every target; implies --target-names.
+      keep_target_names: keep these names in the file: a target then occurs in training under each, with its own scores.
       language: of the descriptions and of ESCO's labels.
       version: of ESCO or O*NET, such as 1.1.1 or 29.3; by default the newest there is.
       query_version: of --queries, where --version is that of --targets alone.
@@ -85,6 +86,7 @@ class Options:
     target_id_column: str = ""
     target_names: bool = False
     target_names_column: str = ""
+    keep_target_names: bool = False
     language: str = "en"
     version: str = ""
     query_version: str = ""
@@ -101,6 +103,8 @@ class Options:
                 raise UserError(f"--{name} is required. Run `uwe-jax teach --help`.")
         if self.out and self.out.suffix.lower() != ".npz":
             raise UserError(f"--out {self.out} does not end in .npz.")
+        if self.keep_target_names and not (self.target_names or self.target_names_column):
+            raise UserError("--keep-target-names keeps the names that --target-names reads; give that as well.")
         parts = "the label, and of the best and the mean of the sentences"
         _check_weights("--weights", self.weights, 3, f"three whole numbers, none negative and not all 0: of {parts}")
         if self.model_weights:
@@ -163,6 +167,7 @@ def main(arguments: Sequence[str]) -> None:
         options.language,
         model_weights=options.model_weights or (1,) * len(models),
         target_names=options.target_names or bool(options.target_names_column),
+        keep_target_names=options.keep_target_names,
         max_queries=options.max_queries,
     )
 

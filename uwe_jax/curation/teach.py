@@ -51,6 +51,7 @@ def teach(
     *,
     model_weights: Sequence[int] = (1,),
     target_names: bool = False,
+    keep_target_names: bool = False,
     max_queries: int = 0,
 ) -> None:
     """Scores every query, by its label and the sentences of its description, with every target.
@@ -64,6 +65,7 @@ def teach(
       language: of the descriptions, as of `cut_sentences`.
       model_weights: of the rankers, as of `averaged_scores`.
       target_names: score targets by all their names, as `uwe_jax.scoring.names.name_scores`, not by their labels.
+      keep_target_names: keep the names that targets are scored by, for a target to occur under each in training.
       max_queries: score only so many queries, drawn at random; 0 scores all.
 
     Raises:
@@ -103,6 +105,7 @@ def teach(
     ]
     scores = averaged_scores(parts, model_weights)
     names = NodeNames.of(labels, {k: own.names for k, own in enumerate(texts.values())})
+    kept_names = NodeNames.of(candidates, dict(enumerate(names_of.values())) if keep_target_names else {})
     by = " and ".join(ranker.name for ranker in rankers)
     about = {
         "models": [ranker.name for ranker in rankers],
@@ -111,10 +114,11 @@ def teach(
         "weights": list(weights),
         "words": rankers[0].how.words,
     }
-    DenseScores.of(labels, candidates, names, scores).write(out, about)
+    DenseScores.of(labels, candidates, scores, names, kept_names).write(out, about)
     told = [f"The queries have {counted(len(names.texts), 'further name')}."]
     if further:
-        told.insert(0, f"The targets are read by {counted(further, 'further name')} as well.")
+        kept_too = f", {len(kept_names.texts):,} of which are kept for training" if keep_target_names else ""
+        told.insert(0, f"The targets are read by {counted(further, 'further name')} as well{kept_too}.")
     if described:
         told.insert(
             0,

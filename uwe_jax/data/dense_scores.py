@@ -15,7 +15,6 @@ from jaxtyping import Bool, Float, Int
 from uwe_jax.config import DistillationSettings
 from uwe_jax.data.graph import hash_texts
 from uwe_jax.data.node_names import NodeNames
-from uwe_jax.data.ragged import run_offsets
 from uwe_jax.data.text import normalise
 from uwe_jax.data.training_hashes import TrainingHashes, text_hashes
 from uwe_jax.runtime.errors import UserError
@@ -36,6 +35,7 @@ class DenseScores:
       queries: distinct labels.
       targets: distinct.
       names: further names of the queries, which have the scores of their label.
+      target_names: further names of the targets, likewise.
       scores: finite, float16.
       near: positions of each query's k best targets, from which a batch draws; k is 0 where it draws from all.
     """
@@ -43,15 +43,22 @@ class DenseScores:
     queries: tuple[str, ...]
     targets: tuple[str, ...]
     names: NodeNames
+    target_names: NodeNames
     scores: Float[np.ndarray, "q n"]
     near: Int[np.ndarray, "q k"]
 
     @classmethod
     def of(
-        cls, queries: tuple[str, ...], targets: tuple[str, ...], names: NodeNames, scores: Float[np.ndarray, "q n"]
+        cls,
+        queries: tuple[str, ...],
+        targets: tuple[str, ...],
+        scores: Float[np.ndarray, "q n"],
+        names: NodeNames | None = None,
+        target_names: NodeNames | None = None,
     ) -> DenseScores:
         """Holds scores of which a batch draws any targets; see `drawing`."""
-        return cls(queries, targets, names, scores, np.zeros((len(queries), 0), np.int64))
+        further = names or NodeNames.of(queries, {}), target_names or NodeNames.of(targets, {})
+        return cls(queries, targets, *further, scores, np.zeros((len(queries), 0), np.int64))
 
     def drawing(self, near: int) -> DenseScores:
         """Returns the same scores, whose batches draw from so many of each query's best; 0: from all."""
@@ -66,19 +73,22 @@ class DenseScores:
         return replace(self, near=best)
 
     def where(
-        self, queries: Bool[np.ndarray, " q"], names: Bool[np.ndarray, " names"], targets: Bool[np.ndarray, " n"]
+        self,
+        queries: Bool[np.ndarray, " q"],
+        names: Bool[np.ndarray, " names"],
+        targets: Bool[np.ndarray, " n"],
+        target_names: Bool[np.ndarray, " target_names"],
     ) -> DenseScores:
-        """Returns only some queries, with some of their names, and targets."""
-        if queries.all() and names.all() and targets.all():
+        """Returns only some queries and targets, each with some of its names."""
+        if all(kept.all() for kept in (queries, names, targets, target_names)):
             return self
         q, n = np.flatnonzero(queries), np.flatnonzero(targets)
-        kept = self.names.where(names)
-        places, texts = kept.of_nodes(q)
         return DenseScores.of(
             tuple(self.queries[k] for k in q),
             tuple(self.targets[k] for k in n),
-            NodeNames(tuple(kept.texts[k] for k in texts), run_offsets(np.bincount(places, minlength=len(q)))),
             self.scores[np.ix_(q, n)],
+            self.names.where(names).taken(q),
+            self.target_names.where(target_names).taken(n),
         )
 
     def fingerprint(self) -> str:
@@ -88,12 +98,16 @@ class DenseScores:
             if (rank := hash_texts(digest, part)) is not None:
                 digest.update(rank.astype("<i4").tobytes())
         digest.update(self.names.offsets.astype("<i8").tobytes())
+        if self.target_names.texts:
+            hash_texts(digest, self.target_names.texts)
+            digest.update(self.target_names.offsets.astype("<i8").tobytes())
         digest.update(np.ascontiguousarray(self.scores, "<f2").ravel().view(np.uint8))
         return digest.hexdigest()
 
     def training_hashes(self) -> TrainingHashes:
         """Hashes the texts; of the pairs none, since every one has a score: it does not tell which belong together."""
-        nodes = np.concatenate([text_hashes(texts) for texts in (self.queries, self.names.texts, self.targets)])
+        texts = self.queries, self.names.texts, self.targets, self.target_names.texts
+        nodes = np.concatenate([text_hashes(each) for each in texts])
         return TrainingHashes(np.unique(nodes), np.zeros(0, np.uint64))
 
     def draw(self, seed: int, step: int, settings: DistillationSettings) -> dict[str, Int[np.ndarray, " n"]]:
@@ -136,6 +150,8 @@ class DenseScores:
                 names=np.array(self.names.texts, str),
                 name_offsets=self.names.offsets,
                 targets=np.array(self.targets),
+                target_names=np.array(self.target_names.texts, str),
+                target_name_offsets=self.target_names.offsets,
                 scores=self.scores,
                 about=np.array(json.dumps({"version": _VERSION, **about})),
             )
@@ -146,26 +162,36 @@ class DenseScores:
         try:
             arrays = read_npz(path)
             version = json.loads(str(arrays["about"]))["version"]
-            queries, targets, names = (
+            if "target_names" not in arrays:  # of files of earlier versions
+                bounds = np.zeros(len(arrays["targets"]) + 1, np.int64)
+                arrays |= {"target_names": np.array([], str), "target_name_offsets": bounds}
+            queries, targets, names, target_names = (
                 tuple(map(normalise, arrays[name].astype(str).ravel().tolist()))
-                for name in ("queries", "targets", "names")
+                for name in ("queries", "targets", "names", "target_names")
             )
-            offsets = arrays["name_offsets"].astype(np.int64).ravel()
+            of_queries, of_targets = (
+                arrays[name].astype(np.int64).ravel() for name in ("name_offsets", "target_name_offsets")
+            )
             with np.errstate(over="ignore"):  # infinity is refused below
                 scores = arrays["scores"].astype(np.float16, copy=False)
         except (KeyError, TypeError, *ZIP_DAMAGE) as error:
             raise _damaged(path, error) from error
         if version != _VERSION:
             raise UserError(f"{path} has version {version}; this uwe_jax reads version {_VERSION}. Update uwe_jax.")
-        counts = f"{len(queries):,} queries, {len(targets):,} targets and {len(names):,} further names"
+        further = len(names) + len(target_names)
+        counts = f"{len(queries):,} queries, {len(targets):,} targets and {further:,} further names"
         if scores.shape != (len(queries), len(targets)) or not np.isfinite(scores.sum(dtype=np.float64)):
             raise UserError(f"{path} has {counts}, and {scores.shape} scores; expected a finite float16 of every pair.")
-        if "" in names or any(len({*texts, ""}) <= len(texts) for texts in (queries, targets)):
+        if "" in (*names, *target_names) or any(len({*texts, ""}) <= len(texts) for texts in (queries, targets)):
             raise UserError(f"{path} has {counts}, some of them empty or twice. Join the scores of equal texts.")
-        rising = len(offsets) == len(queries) + 1 and (np.diff(offsets) >= 0).all()
-        if not rising or offsets[[0, -1]].tolist() != [0, len(names)]:
-            raise UserError(f"{path} has {counts}, and name_offsets do not bound the names of every query.")
-        return cls.of(queries, targets, NodeNames(names, offsets), scores)
+        for labels, own, offsets, where in (
+            (queries, names, of_queries, "name_offsets do not bound the names of every query"),
+            (targets, target_names, of_targets, "target_name_offsets do not bound the names of every target"),
+        ):
+            rising = len(offsets) == len(labels) + 1 and (np.diff(offsets) >= 0).all()
+            if not rising or offsets[[0, -1]].tolist() != [0, len(own)]:
+                raise UserError(f"{path} has {counts}, and {where}.")
+        return cls.of(queries, targets, scores, NodeNames(names, of_queries), NodeNames(target_names, of_targets))
 
     @staticmethod
     def read_shape(path: Path) -> tuple[int, int]:

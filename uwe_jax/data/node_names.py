@@ -51,6 +51,13 @@ class NodeNames:
         counts = self.offsets[nodes + 1] - starts
         return np.repeat(np.arange(len(nodes)), counts), run_entries(starts, counts)
 
+    def taken(self, nodes: Int[np.ndarray, " k"]) -> NodeNames:
+        """Returns the names of only some nodes, in the order given."""
+        places, texts = self.of_nodes(nodes)
+        return NodeNames(
+            tuple(self.texts[place] for place in texts), run_offsets(np.bincount(places, minlength=len(nodes)))
+        )
+
     def where(self, keep: Bool[np.ndarray, " names"]) -> NodeNames:
         """Returns only some of the names, of the same nodes."""
         kept = tuple(self.texts[place] for place in np.flatnonzero(keep))

@@ -52,6 +52,11 @@ class TeacherScores:
         """Further names of the queries: none."""
         return NodeNames.of(self.queries, {})
 
+    @property
+    def target_names(self) -> NodeNames:
+        """Further names of the targets: none."""
+        return NodeNames.of(self.targets, {})
+
     def fingerprint(self) -> str:
         """Returns a SHA-256 over texts and scores, in hexadecimal."""
         digest = hashlib.sha256()
@@ -118,7 +123,7 @@ class Teacher:
     """Draws texts and scores for batches from the files of a teacher: one file in each step, in turn.
 
     The texts of all files are numbered together: the labels of the queries of every file, then all their further
-    names; and the targets.
+    names; and those of the targets likewise.
     """
 
     files: tuple[TeacherScores | DenseScores, ...]
@@ -132,13 +137,13 @@ class Teacher:
         drawn = self.files[turn].draw(self.seed, step, self.settings)
         queries = drawn[QUERY] + self._starts[QUERY][turn]
         targets = np.where(drawn[TARGET] < 0, -1, drawn[TARGET] + self._starts[TARGET][turn])
-        return self._names(step, {QUERY: queries}) | {TARGET: targets}
+        return self._names(step, {QUERY: queries, TARGET: targets})
 
     def block(self, queries: Int[np.ndarray, " q"], targets: Int[np.ndarray, " n"]) -> dict[str, np.ndarray]:
         """Returns the scores of drawn texts; see `TeacherScores.block`."""
-        labels = self._labels[queries]
+        labels = self._labels[QUERY][queries]
         turn = int(np.searchsorted(self._starts[QUERY], labels[0], "right")) - 1
-        own = np.where(targets < 0, -1, targets - self._starts[TARGET][turn])
+        own = np.where(targets < 0, -1, self._labels[TARGET][targets] - self._starts[TARGET][turn])
         return self.files[turn].block(labels - self._starts[QUERY][turn], own)
 
     def texts(self, kind: str) -> int:
@@ -157,29 +162,39 @@ class Teacher:
     @cached_property
     def _starts(self) -> dict[str, Int[np.ndarray, " files"]]:
         """The number of every file's first query and target."""
-        sizes = {QUERY: [len(file.queries) for file in self.files], TARGET: [len(file.targets) for file in self.files]}
-        return {kind: run_offsets(np.array(each))[:-1] for kind, each in sizes.items()}
+        return {kind: run_offsets(np.array([*map(len, each)]))[:-1] for kind, each in _label_texts(self.files).items()}
 
     @cached_property
-    def _labels(self) -> Int[np.ndarray, " texts"]:
-        """The number of the label of every text of a query."""
-        queries = sum(len(file.queries) for file in self.files)
-        return np.concatenate([np.arange(queries), _joined_names(self.files).owners])
+    def _labels(self) -> dict[str, Int[np.ndarray, " texts"]]:
+        """The number of the label of every text of a query, and of a target."""
+        names = _joined_names(self.files)
+        return {
+            kind: np.concatenate([np.arange(sum(map(len, each))), names[kind].owners])
+            for kind, each in _label_texts(self.files).items()
+        }
 
     @cached_property
     def _names(self) -> NameDraw:
-        labels = tuple(chain.from_iterable(file.queries for file in self.files))
-        return NameDraw({QUERY: labels}, {QUERY: _joined_names(self.files)}, self.seed)
+        labels = {kind: tuple(chain.from_iterable(each)) for kind, each in _label_texts(self.files).items()}
+        return NameDraw(labels, _joined_names(self.files), self.seed)
 
 
 def numbered(files: Sequence[TeacherScores | DenseScores]) -> dict[str, tuple[str, ...]]:
     """Returns the texts of a teacher's files by kind, in the order of their numbers in a `Teacher`."""
-    labels, targets = (
-        tuple(chain.from_iterable(getattr(file, side) for file in files)) for side in ("queries", "targets")
-    )
-    return {QUERY: (*labels, *_joined_names(files).texts), TARGET: targets}
+    names = _joined_names(files)
+    return {kind: (*chain.from_iterable(each), *names[kind].texts) for kind, each in _label_texts(files).items()}
 
 
-def _joined_names(files: Sequence[TeacherScores | DenseScores]) -> NodeNames:
-    counts = np.concatenate([np.diff(file.names.offsets) for file in files])
-    return NodeNames(tuple(chain.from_iterable(file.names.texts for file in files)), run_offsets(counts))
+def _label_texts(files: Sequence[TeacherScores | DenseScores]) -> dict[str, list[tuple[str, ...]]]:
+    return {QUERY: [file.queries for file in files], TARGET: [file.targets for file in files]}
+
+
+def _joined_names(files: Sequence[TeacherScores | DenseScores]) -> dict[str, NodeNames]:
+    names = {QUERY: [file.names for file in files], TARGET: [file.target_names for file in files]}
+    return {
+        kind: NodeNames(
+            tuple(chain.from_iterable(own.texts for own in each)),
+            run_offsets(np.concatenate([np.diff(own.offsets) for own in each])),
+        )
+        for kind, each in names.items()
+    }

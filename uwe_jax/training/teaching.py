@@ -106,11 +106,12 @@ def _of_table(path: Path, config: Config) -> TeacherScores:
 
 def _dense(path: Path, config: Config) -> DenseScores:
     read, near = DenseScores.read(path), config.loss.distillation.near
-    texts = read.queries, read.names.texts, read.targets
+    texts = read.queries, read.names.texts, read.targets, read.target_names.texts
     scores = read.where(*(_in_training(each, config) for each in texts))
     about = (
         f"{counted(len(scores.queries), 'query')} of {len(read.queries):,} with {len(scores.names.texts):,} further "
-        f"names, and {len(scores.targets):,} of {len(read.targets):,} targets in {path}; the others are held out"
+        f"names, and {len(scores.targets):,} of {len(read.targets):,} targets in {path} with "
+        f"{len(scores.target_names.texts):,}; the others are held out"
     )
     _check_targets(len(scores.targets), about, config)
     _check_queries(len(scores.queries), about, config)
