@@ -74,6 +74,7 @@ def test_scores_equal_the_formula_of_the_rankers_scores(folder, model, weights, 
         "scorers": [scorer],
         "weights": list(weights),
         "words": 0.0,
+        "target_names": False,
     }
     said = capsys.readouterr()
     assert "3 queries with 4 targets" in said.out
@@ -105,9 +106,13 @@ def test_targets_are_read_by_all_their_names_on_request(folder, model, capsys):
     assert [kept.targets[k] for k in kept.target_names.owners] == ["care for patients"] * 2 + ["care"]
     assert kept.target_names.texts == ("nurse people", "tend the sick", "nurse people")
     np.testing.assert_array_equal(kept.scores, found.scores)
-    assert "by 3 further names as well, 3 of which are kept for training." in capsys.readouterr().out
-    with pytest.raises(UserError, match="keeps the names that --target-names reads; give that as well"):
+    assert "by 3 further names as well; 3 of them are kept for training." in capsys.readouterr().out
+    with pytest.raises(UserError, match="Add --target-names, or --target-names-column with the column of a table"):
         teach.main([*given, "--keep-target-names", "--out=kept.npz"])
+    with pytest.raises(UserError, match=r"None of the 3 targets .*named\.csv.* with --target-names-column, or leave"):
+        teach.main([*given, "--target-names", "--out=none.npz"])
+    with pytest.raises(UserError, match=r"no column 'nope'.* with --target-names-column"):
+        teach.main([*given, "--target-names-column=nope", "--out=none.npz"])
     teach.main([*given, "--target-names-column=others", "--out=one.npz", "--max-queries=1"])
     (one,) = DenseScores.read(folder / "one.npz").queries
     assert found.queries.count(one) == 1

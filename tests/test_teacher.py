@@ -270,7 +270,7 @@ def test_near_targets_of_a_dense_file_that_are_too_many_and_a_table_of_its_name_
     assert name == f"alias {old.targets.index(new.targets[owner])}"
     own = {new.names.texts[k] for k in np.flatnonzero(new.names.owners == len(new.queries) - 1)}
     assert own <= {f"name {q}", f"other {q}"}
-    with pytest.raises(UserError, match=r"best 31 .* but there are only .* of 30 targets in .*teacher\.npz"):
+    with pytest.raises(UserError, match=r"best 31 .* but there are only .* of 30 targets .*in .*teacher\.npz"):
         load_teacher(settings_of(path, near=31), tokeniser, tmp_path)
     with pytest.raises(UserError, match=r"takes 41 queries of the teacher .* but there are only \d+ queries of 40"):
         load_teacher(settings_of(path, queries=41), tokeniser, tmp_path)

@@ -47,7 +47,7 @@ class Options:
       out: file to write, which ends in .npz.
       model: the teacher: a run, an export, or an encoder such as all-MiniLM-L6-v2:soft; by default uwe-minilm; may be
         repeated, for the mean of their z-scores.
-      model_weights: of several models in that mean; by default alike.
+      model_weights: of several models in that mean; by default equal.
       words: weight of words in common with a label or name, 0 to 1, which is added to its score.
       weights: of the label's score, of the best and of the mean of the scores of the description's sentences.
       query_kind: of --queries where they are a folder, as --kind of `uwe-jax index`.
@@ -102,9 +102,12 @@ class Options:
             if getattr(self, name) is None:
                 raise UserError(f"--{name} is required. Run `uwe-jax teach --help`.")
         if self.out and self.out.suffix.lower() != ".npz":
-            raise UserError(f"--out {self.out} does not end in .npz.")
+            raise UserError(f"--out {self.out} does not end in .npz. Name it {self.out.with_suffix('.npz')}.")
         if self.keep_target_names and not (self.target_names or self.target_names_column):
-            raise UserError("--keep-target-names keeps the names that --target-names reads; give that as well.")
+            raise UserError(
+                "--keep-target-names keeps the names that targets are scored by, and they are scored by labels alone. "
+                "Add --target-names, or --target-names-column with the column of a table."
+            )
         parts = "the label, and of the best and the mean of the sentences"
         _check_weights("--weights", self.weights, 3, f"three whole numbers, none negative and not all 0: of {parts}")
         if self.model_weights:
@@ -155,6 +158,7 @@ def main(arguments: Sequence[str]) -> None:
         names=options.target_names_column,
         flag="--target-column",
         kind_flag="--target-kind",
+        names_flag="--target-names-column",
     )
     models = options.model or (DEFAULT_MODEL,)
     cache = cache_folder(options.cache)

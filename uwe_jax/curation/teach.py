@@ -70,7 +70,7 @@ def teach(
 
     Raises:
       UserError: a single teacher without words in common, where no query has a description and no target a further
-        name; the scores are too many, or a text cannot be scored.
+        name; `target_names` without any; the scores are too many, or a text cannot be scored.
     """
     texts = texts_of(queries, language)
     names_of = {label: own.names if target_names else [] for label, own in texts_of(targets).items()}
@@ -85,6 +85,11 @@ def teach(
         texts = {label: texts[label] for label in labels}
     described = [each for each in texts.values() if each.sentences]
     further = sum(map(len, names_of.values()))
+    if target_names and not further:
+        raise UserError(
+            f"None of the {counted(len(candidates), 'target')} of {targets.origin} has a further name to be read by. "
+            "Name a column of names with --target-names-column, or leave --target-names out."
+        )
     if len(rankers) == 1 and not rankers[0].how.words and not described and not further:
         raise UserError(
             f"None of the {counted(len(labels), 'query')} of {queries.origin} has a description, and no target is read "
@@ -113,11 +118,12 @@ def teach(
         "scorers": [scorer_text(ranker.scorer) for ranker in rankers],
         "weights": list(weights),
         "words": rankers[0].how.words,
+        "target_names": target_names,
     }
     DenseScores.of(labels, candidates, scores, names, kept_names).write(out, about)
     told = [f"The queries have {counted(len(names.texts), 'further name')}."]
     if further:
-        kept_too = f", {len(kept_names.texts):,} of which are kept for training" if keep_target_names else ""
+        kept_too = f"; {len(kept_names.texts):,} of them are kept for training" if keep_target_names else ""
         told.insert(0, f"The targets are read by {counted(further, 'further name')} as well{kept_too}.")
     if described:
         told.insert(

@@ -108,10 +108,10 @@ def _dense(path: Path, config: Config) -> DenseScores:
     read, near = DenseScores.read(path), config.loss.distillation.near
     texts = read.queries, read.names.texts, read.targets, read.target_names.texts
     scores = read.where(*(_in_training(each, config) for each in texts))
+    further = [f"({counted(len(own.texts), 'further name')})" for own in (scores.names, scores.target_names)]
     about = (
-        f"{counted(len(scores.queries), 'query')} of {len(read.queries):,} with {len(scores.names.texts):,} further "
-        f"names, and {len(scores.targets):,} of {len(read.targets):,} targets in {path} with "
-        f"{len(scores.target_names.texts):,}; the others are held out"
+        f"{counted(len(scores.queries), 'query')} of {len(read.queries):,} {further[0]} and {len(scores.targets):,} of "
+        f"{counted(len(read.targets), 'target')} {further[1]} in {path}; the others are held out"
     )
     _check_targets(len(scores.targets), about, config)
     _check_queries(len(scores.queries), about, config)
