@@ -277,7 +277,9 @@ def test_answers_say_which_name_matched(folder, encoder, tmp_path, capsys):
     answer = json.loads(capsys.readouterr().out)
     hit = answer["hits"]["jobs"][0]
     assert (hit["id"], hit["text"], hit["name"], hit["exact"]) == ("s2", "software engineer", "code writer", True)
-    assert answer["explanations"]["jobs"] == load(encoder).explain("code writers", Hit(**hit)).to_dict()
+    explained = load(encoder).explain("code writers", Hit(**hit))
+    assert answer["explanations"]["jobs"] == {**explained.to_dict(), "rank": 1, "of": 3}
+    assert f"of this name, {hit['score']:.4f} with the label's" in told
     rank(["code writers", *flags, "--out", str(tmp_path / "a.csv")])
     with (tmp_path / "a.csv").open(newline="") as file:
         first, second = csv.DictReader(file)

@@ -136,7 +136,7 @@ def test_tables_and_explanations_for_people(folder, tmp_path, capsys):
     main(["nurse", "--index", str(folder / "jobs"), "--explain", "--json"])
     (told,) = answers(capsys)
     expected = load(folder / "tiny").explain("nurse", "nurse").to_dict()
-    assert told["explanations"]["jobs"] == {**expected, "hit": told["hits"]["jobs"][0]}
+    assert told["explanations"]["jobs"] == {**expected, "hit": told["hits"]["jobs"][0], "rank": 1, "of": 2}
 
 
 def test_the_caption_of_a_table_is_one_line(folder, capsys):

@@ -72,7 +72,10 @@ not compare between queries, models or scorers."}}
         if said := {name: getattr(hits, key) for name, hits in answer.hits.items() if getattr(hits, key)}:
             content[key] = said
     if answer.explanations:
-        content["explanations"] = {name: each.to_dict() for name, each in answer.explanations.items()}
+        content["explanations"] = {
+            name: {**each.to_dict(), "rank": 1, "of": answer.hits[name].total}
+            for name, each in answer.explanations.items()
+        }
     return json_text(content)
 
 

@@ -91,7 +91,10 @@ class Explanation:
     @property
     def _title(self) -> str:
         place = f"number {self.rank:,}" if self.rank else "not among the first 100"
-        parts = [f"Score {self.score:.4f} ({self.scorer})", *([f"{place} of {self.of:,}"] if self.of else [])]
+        score = f"Score {self.score:.4f} ({self.scorer})"
+        if self.hit is not None and self.hit.name:
+            score += f" of this name, {self.hit.score:.4f} with the label's"
+        parts = [score, *([f"{place} of {self.of:,}"] if self.of else [])]
         if self.hit is not None and self.hit.probability is not None:
             parts.append(f"probability {self.hit.probability:.2f}")
         return ", ".join(parts)
