@@ -53,10 +53,8 @@ class NodeNames:
 
     def taken(self, nodes: Int[np.ndarray, " k"]) -> NodeNames:
         """Returns the names of only some nodes, in the order given."""
-        places, texts = self.of_nodes(nodes)
-        return NodeNames(
-            tuple(self.texts[place] for place in texts), run_offsets(np.bincount(places, minlength=len(nodes)))
-        )
+        _, places = self.of_nodes(nodes)
+        return NodeNames(tuple(self.texts[place] for place in places), run_offsets(np.diff(self.offsets)[nodes]))
 
     def where(self, keep: Bool[np.ndarray, " names"]) -> NodeNames:
         """Returns only some of the names, of the same nodes."""

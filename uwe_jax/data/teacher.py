@@ -167,16 +167,19 @@ class Teacher:
     @cached_property
     def _labels(self) -> dict[str, Int[np.ndarray, " texts"]]:
         """The number of the label of every text of a query, and of a target."""
-        names = _joined_names(self.files)
         return {
-            kind: np.concatenate([np.arange(sum(map(len, each))), names[kind].owners])
+            kind: np.concatenate([np.arange(sum(map(len, each))), self._further[kind].owners])
             for kind, each in _label_texts(self.files).items()
         }
 
     @cached_property
     def _names(self) -> NameDraw:
         labels = {kind: tuple(chain.from_iterable(each)) for kind, each in _label_texts(self.files).items()}
-        return NameDraw(labels, _joined_names(self.files), self.seed)
+        return NameDraw(labels, self._further, self.seed)
+
+    @cached_property
+    def _further(self) -> dict[str, NodeNames]:
+        return _joined_names(self.files)
 
 
 def numbered(files: Sequence[TeacherScores | DenseScores]) -> dict[str, tuple[str, ...]]:

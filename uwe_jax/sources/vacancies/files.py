@@ -13,7 +13,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import near_on_disk
 from uwe_jax.sources.folders import DEPTH, files_in, is_test_split
 from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, table_format
-from uwe_jax.sources.tables.names import NAMES, named_columns, same_names
+from uwe_jax.sources.tables.names import HEADER, NAMES, named_columns, same_names
 from uwe_jax.sources.tables.problems import shorten
 from uwe_jax.sources.tables.reading import column_names
 from uwe_jax.sources.tables.values import TYPES, id_text, split_list
@@ -136,8 +136,8 @@ def _table(path: Path, name: str, columns: VacancyColumns) -> VacancyFile:
             asked = f"{wanted!r}, which you named for the {role}" if wanted else f"for the {role}"
             raise UserError(
                 f"{name} has no column {asked}; its columns: {', '.join(names) or 'none'}. Expected a name such as "
-                f"{', '.join(NAMES[role][:6])}. Rename the column (`uwe-jax tag` also takes --{role}-column); a "
-                "file whose first row holds data, or that has one text per line, needs a table with a row of names."
+                f"{', '.join(NAMES[role][:6])}. {HEADER} A file of one text per line is no table; for another "
+                f"name of the column `uwe-jax tag` takes --{role}-column."
             )
     return VacancyFile(path, name, found)
 
