@@ -36,7 +36,7 @@ COMMANDS = {
         "combine": "merge the sources of a config into one folder of graphs",
         "tag": "find skills in your own vacancies, as graphs to train on",
         "enrich": "generate text for rare skills with a language model",
-        "teach": "score pairs for training, with a teacher that also reads descriptions",
+        "teach": "score pairs for training with a teacher that reads names, too",
     },
 }
 NAMES = {name: line for group in COMMANDS.values() for name, line in group.items()}
