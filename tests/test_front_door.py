@@ -128,6 +128,7 @@ def test_a_typo_is_answered_with_a_suggestion(arguments, message):
         (["index", "--dtype", "flaot16"], "--dtype is 'flaot16'; it must be one of .* Did you mean 'float16'?"),
         (["index", "--dtype=flaot16"], "Did you mean 'float16'?"),
         (["index", "--max-tokens", "abc"], "--max-tokens is 'abc'; it must be a whole number."),
+        (["teach", "--weights", "1,.5,1"], "--weights is '1,.5,1'; it must be whole numbers with commas between."),
         (
             ["index", "--model", "m", "--out", "x", "--targets", "occ.csvv"],
             "There is no occ.csvv. Did you mean 'occ.csv'?",

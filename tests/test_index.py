@@ -246,6 +246,8 @@ def test_taxonomies(tmp_path):
     assert skills.texts == ("weld metal", "plan shifts", "haute cuisine")
     assert skills.ids == (SKILL + "1", SKILL + "2", SKILL + "3")
     assert "ESCO v1.1.1 (en)" in skills.origin
+    assert skills.notes[0].startswith("skills by default, --kind also takes occupations, activities, tasks, techno")
+    assert not read_targets(tmp_path / "esco", kind="skills").notes
     assert read_targets(tmp_path / "esco", kind="occupations").ids == (OCCUPATION + "a", OCCUPATION + "b")
     assert read_targets(onet, kind="occupations").ids == ("11-1011.00", "35-1011.00", "51-4121.00")
     assert read_targets(onet, kind="activities", version="29.3").ids == ("D01", "D02", "D03", "D04")

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from task_data import read_task_folder
 
 from uwe_jax.retrieval.queries_in import file_queries
-from uwe_jax.retrieval.table_targets import read_ids
+from uwe_jax.retrieval.table_targets import Flags, read_ids
 from uwe_jax.retrieval.texts_in import read_targets
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.edge_files import read_edge_folder
@@ -211,8 +211,10 @@ def test_the_flag_of_the_running_command_is_named(tmp_path):
     for content in ("1;brew tea\n2;mow lawns\n", "brew tea\nmow lawns\n"):
         (tmp_path / "a.csv").write_text(content)
         with pytest.raises(UserError, match=r" --target-column (NUMBER|1)") as raised:
-            read_targets(tmp_path / "a.csv", flag="--target-column")
+            read_targets(tmp_path / "a.csv", flags=Flags(column="--target-column"))
         assert "--column" not in str(raised.value)
+    with pytest.raises(UserError, match=r"no column 'nope'.* Name one of these with --target-id-column"):
+        read_targets(tmp_path / "a.csv", column="1", id_column="nope", flags=Flags(id_column="--target-id-column"))
 
 
 @pytest.mark.parametrize("header", ["id,Label,label", "id,pref_label,label,Label"])

@@ -129,6 +129,7 @@ def main(arguments: Sequence[str]) -> None:
     from uwe_jax.curation.teach import teach
     from uwe_jax.models.loading import DEFAULT_MODEL
     from uwe_jax.retrieval.loading import load
+    from uwe_jax.retrieval.table_targets import Flags
     from uwe_jax.retrieval.texts_in import read_targets
 
     assert options.queries
@@ -144,10 +145,7 @@ def main(arguments: Sequence[str]) -> None:
         id_column=options.query_id_column,
         names=options.query_names,
         descriptions=options.query_descriptions,
-        flag="--query-column",
-        kind_flag="--query-kind",
-        names_flag="--query-names",
-        descriptions_flag="--query-descriptions",
+        flags=Flags("--query-column", "--query-id-column", "--query-kind", "--query-names", "--query-descriptions"),
     )
     targets = read(
         options.targets,
@@ -156,9 +154,7 @@ def main(arguments: Sequence[str]) -> None:
         column=options.target_column,
         id_column=options.target_id_column,
         names=options.target_names_column,
-        flag="--target-column",
-        kind_flag="--target-kind",
-        names_flag="--target-names-column",
+        flags=Flags("--target-column", "--target-id-column", "--target-kind", "--target-names-column"),
     )
     models = options.model or (DEFAULT_MODEL,)
     cache = cache_folder(options.cache)

@@ -121,7 +121,7 @@ def teach(
         "target_names": target_names,
     }
     DenseScores.of(labels, candidates, scores, names, kept_names).write(out, about)
-    told = [f"The queries have {counted(len(names.texts), 'further name')}."]
+    told = [f"The queries have {counted(len(names.texts), 'further name')}."] if names.texts else []
     if further:
         kept_too = f"; {len(kept_names.texts):,} of them are kept for training" if keep_target_names else ""
         told.insert(0, f"The targets are read by {counted(further, 'further name')} as well{kept_too}.")
@@ -133,7 +133,7 @@ def teach(
         )
     report(
         f"{out}: scores of {counted(len(labels), 'query')} with {counted(len(candidates), 'target')} by {by}, "
-        f"{data_size(out.stat().st_size)}. {' '.join(told)}"
+        f"{' '.join((f'{data_size(out.stat().st_size)}.', *told))}"
     )
     # Training leaves held-out targets out and refuses fewer than `near`.
     near = f" --config.loss.distillation.near={_NEAR}" if len(candidates) >= 2 * _NEAR else ""

@@ -26,6 +26,7 @@ from uwe_jax.retrieval.settings import RankSettings
 from uwe_jax.retrieval.skill_filter import chosen_filter, filter_in
 from uwe_jax.retrieval.store.columns import FilterError, check_column
 from uwe_jax.retrieval.store.searchable import Searchable
+from uwe_jax.retrieval.table_targets import Flags
 from uwe_jax.retrieval.texts_in import read_targets
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.progress import counted, report
@@ -57,7 +58,7 @@ def rank(options: RankOptions) -> None:
             names=options.names,
             descriptions=options.descriptions,
             target_names=options.target_names,
-            flag="--target-column",
+            flags=Flags(column="--target-column"),
         )
     typed = not (options.queries or options.queries_file) and sys.stdin.isatty()
     LOG.log(logging.INFO if typed else logging.DEBUG, "Loading %s. Then type one query per line; Ctrl-D ends.", model)

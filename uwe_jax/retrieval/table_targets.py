@@ -31,6 +31,19 @@ EXPECTED = (
 _MOST_CHARACTERS = 1 << 28  # of distinct values of further columns: names and numbers to show and filter by
 
 
+class Flags(NamedTuple):
+    """Options of the running command that name what is read, for messages."""
+
+    column: str = "--column"
+    id_column: str = "--id-column"
+    kind: str = "--kind"
+    names: str = "--names"
+    descriptions: str = "--descriptions"
+
+
+FLAGS = Flags()  # of most commands
+
+
 class Row(NamedTuple):
     """A target with further `names`; `values` are those of the further columns, "" where the row has none."""
 
@@ -133,12 +146,10 @@ def table_targets(
     column: str,
     id_column: str,
     keep: Sequence[str],
-    flag: str,
     names: str = "",
     descriptions: str = "",
     *,
-    names_flag: str = "--names",
-    descriptions_flag: str = "--descriptions",
+    flags: Flags = FLAGS,
     several: bool = True,
 ) -> Targets:
     """Reads the targets of a table; the arguments are those of `read_targets`.
@@ -147,12 +158,12 @@ def table_targets(
       UserError: there is no such column, the table is broken, or its further columns are too many or too large.
     """
     table = open_table(path, quoted=True, columns=[column, id_column, names, descriptions])
-    column = text_column(path, table, column, flag=flag)
-    id_column = _chosen(path, table, "id", id_column)
-    names = _chosen(path, table, "aliases", names, names_flag) if names else ""
-    descriptions = _chosen(path, table, "", descriptions, descriptions_flag) if descriptions else ""
+    column = text_column(path, table, column, flag=flags.column)
+    id_column = _chosen(path, table, "id", id_column, flags.id_column)
+    names = _chosen(path, table, "aliases", names, flags.names) if names else ""
+    descriptions = _chosen(path, table, "", descriptions, flags.descriptions) if descriptions else ""
     taken = {column: "texts", id_column: "ids"}
-    for option, chosen in ((names_flag, names), (descriptions_flag, descriptions)):
+    for option, chosen in ((flags.names, names), (flags.descriptions, descriptions)):
         if chosen and taken.setdefault(chosen, option) != option:
             raise UserError(
                 f"{path}: {option} names the column {chosen!r}, which is that of {taken[chosen]} already. Name another "
@@ -211,9 +222,9 @@ def read_ids(path: Path | str, id_column: str = "") -> list[str]:
     path = Path(path).expanduser()
     check_file(path)
     table = open_table(path, quoted=True, columns=[id_column])
-    column = table.columns[0] if is_text_list(path) else _chosen(path, table, "id", id_column)
+    column = table.columns[0] if is_text_list(path) else _chosen(path, table, "id", id_column, FLAGS.id_column)
     if not column:
-        raise _no_column(path, table, "id", "--id-column")
+        raise _no_column(path, table, "id", FLAGS.id_column)
     broken = Problems(str(path))
     found = [_id_of(row[column], place, broken) for place, row in table_rows(path, [column], broken)]
     broken.check()
@@ -231,7 +242,7 @@ def check_file(path: Path) -> None:
         raise UserError(f"{path} is in no supported format. {EXPECTED}")
 
 
-def text_column(path: Path, table: Table, column: str = "", role: str = "target", flag: str = "--column") -> str:
+def text_column(path: Path, table: Table, column: str = "", role: str = "target", flag: str = FLAGS.column) -> str:
     """Returns the column of a table that holds the texts.
 
     Without a name it is one of `NAMES` for the role, target or query, or the only one in a format with column names.
@@ -268,13 +279,13 @@ def _further(path: Path, others: Sequence[str], keep: Sequence[str]) -> list[str
     return names
 
 
-def _chosen(path: Path, table: Table, role: str, column: str, flag: str = "") -> str:
+def _chosen(path: Path, table: Table, role: str, column: str, flag: str) -> str:
     """Returns the column of a role, by `column` or by the known names; "" where there is none."""
     same = same_names(table.columns, column)
     if column and not same:
         raise UserError(
-            f"{path} has no column {column!r}. Its columns: {', '.join(table.columns) or 'none'}. Name one of these"
-            f"{flag and f' with {flag}'}."
+            f"{path} has no column {column!r}. Its columns: {', '.join(table.columns) or 'none'}. Name one of these "
+            f"with {flag}."
         )
     return same[0] if column else named_columns(table.columns, [role], str(path)).get(role, "")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from uwe_jax.data.text import normalise
 from uwe_jax.retrieval.store.columns import DESCRIPTION
 from uwe_jax.retrieval.store.names import Name
-from uwe_jax.retrieval.table_targets import EXPECTED, Row, Targets, check_file, table_targets
+from uwe_jax.retrieval.table_targets import EXPECTED, FLAGS, Flags, Row, Targets, check_file, table_targets
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import near_on_disk
 from uwe_jax.sources.esco.reader import read_concepts
@@ -44,17 +44,14 @@ def read_targets(
     names: str = "",
     descriptions: str = "",
     target_names: bool = True,
-    flag: str = "--column",
-    kind_flag: str = "--kind",
-    names_flag: str = "--names",
-    descriptions_flag: str = "--descriptions",
+    flags: Flags = FLAGS,
 ) -> Targets:
     """Reads targets; those of ESCO with their alternative labels, O*NET's occupations with their further titles.
 
     Args:
       path: the folder of ESCO's or O*NET's zips or one of these zips; a table in one of `FORMATS`; or a .txt with one
         text per line.
-      kind: of `ESCO_KINDS` or `ONET_KINDS`, for a folder; "" takes the skills of ESCO.
+      kind: of `ESCO_KINDS` or `ONET_KINDS`, for a folder; "" takes the skills of ESCO, and notes the others there.
       column: of a table, with the texts; see `text_column`.
       id_column: of a table; "" takes the one called id, uri, code or alike, if there is one.
       language: of ESCO's labels; several, as en,de, add those of the others to the names.
@@ -64,8 +61,7 @@ def read_targets(
       descriptions: column of a table with a description of every target, a name of another role; of ESCO and of
         O*NET's occupations only "description".
       target_names: whether targets have several names, in a table those of all rows with one id.
-      flag, kind_flag, names_flag, descriptions_flag: of the running command that name `column`, `kind`, `names` and
-        `descriptions`, for messages.
+      flags: of the running command that name these columns and the kind, for messages.
 
     Raises:
       UserError: there is no such path, kind or column, it is broken, one id has two texts without `target_names`, or
@@ -76,18 +72,17 @@ def read_targets(
         raise UserError(f"There is no {path}.{near_on_disk(path)} {EXPECTED}")
     if path.is_dir() or path.suffix.lower() == ".zip":
         if named := column or id_column or names or next(iter(keep), ""):
-            raise UserError(f"{path} is not a table, so it has no column {named!r}. Use {kind_flag} for a folder.")
+            raise UserError(f"{path} is not a table, so it has no column {named!r}. Use {flags.kind} for a folder.")
         if descriptions not in ("", DESCRIPTION):
             raise UserError(f"{path} is not a table: its descriptions are {DESCRIPTION!r}, not {descriptions!r}.")
-        return _of_downloads(path, kind, language, version, target_names, kind_flag, described=bool(descriptions))
+        return _of_downloads(path, kind, language, version, target_names, flags.kind, described=bool(descriptions))
     check_file(path)
     if kind:
         raise UserError(
-            f"{kind_flag} {kind} is for folders of ESCO or O*NET, and {path} is a file. Name a column of it with "
-            f"{flag}."
+            f"{flags.kind} {kind} is for folders of ESCO or O*NET, and {path} is a file. Name a column of it with "
+            f"{flags.column}."
         )
-    flags = {"names_flag": names_flag, "descriptions_flag": descriptions_flag}
-    return table_targets(path, column, id_column, keep, flag, names, descriptions, **flags, several=target_names)
+    return table_targets(path, column, id_column, keep, names, descriptions, flags=flags, several=target_names)
 
 
 def _of_downloads(
@@ -104,7 +99,11 @@ def _of_downloads(
         offers.setdefault(str(release), []).append(role)
     if onet:
         offers[str(onet)] = [name for name, table in ONET_KINDS.items() if onet.file_of(table)]
-    kind = kind or ESCO_KINDS[0]
+    by_default: tuple[str, ...] = ()
+    if not kind:
+        kind = ESCO_KINDS[0]
+        others = dict.fromkeys(each for kinds in offers.values() for each in kinds if each != kind)
+        by_default = (f"{kind} by default, {kind_flag} also takes {', '.join(others)}",) if others else ()
     holding = [release for release, kinds in offers.items() if kind in kinds]
     if len(holding) == 1:
         where = f"{holding[0]}, {kind}, in {path}"
@@ -122,7 +121,7 @@ def _of_downloads(
                 for uri, label in concepts.labels.items()
                 if label
             )
-            return Targets.of(where, labelled, notes=concepts.notes)
+            return Targets.of(where, labelled, notes=(*by_default, *concepts.notes))
         assert onet is not None
         if described and kind != "occupations":
             raise UserError(f"O*NET has descriptions of occupations alone, not of {kind}. Give '' as their column.")

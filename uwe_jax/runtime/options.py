@@ -154,6 +154,11 @@ def _check(hints: Mapping[str, Any], given: Sequence[str]) -> None:
             except ValueError:
                 whole = "" if hint in (float, float | None) else "whole "
                 raise UserError(f"{flag} is {value!r}; it must be a {whole}number.") from None
+        elif hint == tuple[int, ...]:
+            try:
+                _numbers(value)
+            except ValueError:
+                raise UserError(f"{flag} is {value!r}; it must be whole numbers with commas between.") from None
 
 
 class _Kept(str):
