@@ -467,7 +467,7 @@ def test_every_cell_of_the_picture_has_a_number_or_a_reason(tmp_path, monkeypatc
         (transfer, [QUICKSTART, "--data=.", "--config.seed=3"], "use --seeds instead"),
         (transfer, [QUICKSTART, "--data=.", "--config.workdir=x"], "use --out instead"),
         (transfer, [QUICKSTART, "--data=.", "--tasks="], "--tasks is empty"),
-        (transfer, [QUICKSTART, "--data=.", "--seeds=a"], "invalid literal for int"),
+        (transfer, [QUICKSTART, "--data=.", "--seeds=a"], "whole numbers with commas between"),
         (transfer, [QUICKSTART, "--data=.", "--max_queries=-1"], "--max-queries is -1"),
         (transfer, [QUICKSTART, "--data=.", "--out=/proc/nothing"], "Cannot write to /proc/nothing"),
         (transfer, [QUICKSTART, "--data=.", "--taks=x"], "Unrecognized options: --taks"),

@@ -20,7 +20,7 @@ from uwe_jax.evaluation.target_names import NamesScore
 from uwe_jax.evaluation.tasks.task import TargetNames
 from uwe_jax.retrieval.ranker import Ranker
 from uwe_jax.retrieval.store.columns import DESCRIPTION
-from uwe_jax.retrieval.table_targets import Targets
+from uwe_jax.retrieval.targets import Targets
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.progress import counted, data_size, progress, report
 from uwe_jax.scoring.scorer_text import scorer_text

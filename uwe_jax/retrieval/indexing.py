@@ -22,7 +22,8 @@ from uwe_jax.retrieval.store.manifest import read_manifest
 from uwe_jax.retrieval.store.searchable import Origin
 from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.retrieval.store.writing import LONG_PATIENCE, changing, creating
-from uwe_jax.retrieval.table_targets import Targets, read_ids
+from uwe_jax.retrieval.table_targets import read_ids
+from uwe_jax.retrieval.targets import Targets
 from uwe_jax.retrieval.texts_in import read_targets
 from uwe_jax.runtime.command import rank_command
 from uwe_jax.runtime.errors import UserError

@@ -9,7 +9,8 @@ from pathlib import Path
 from uwe_jax.data.text import normalise
 from uwe_jax.retrieval.store.columns import DESCRIPTION
 from uwe_jax.retrieval.store.names import Name
-from uwe_jax.retrieval.table_targets import EXPECTED, FLAGS, Flags, Row, Targets, check_file, table_targets
+from uwe_jax.retrieval.table_targets import FLAGS, Flags, check_file, table_targets
+from uwe_jax.retrieval.targets import EXPECTED, Row, Targets
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import near_on_disk
 from uwe_jax.sources.esco.reader import read_concepts
