@@ -25,16 +25,19 @@ k=${SLURM_PROCID:-${*: -1}}
 k=${k##*=}
 attempt=$(find . -name "start.$k.*" | wc -l)
 echo "$*" >"start.$k.$attempt"
-echo "${CUDA_VISIBLE_DEVICES:-all} ${JAX_LOCAL_DEVICE_IDS:-own} ${SRUN_CPUS_PER_TASK:-any}" >"devices.$k"
 if [[ ${STUBBORN:-none} == "$k" ]]; then trap '' TERM; else trap 'echo saved; exit 75' TERM; fi
 trap 'exit 130' INT
+echo "${CUDA_VISIBLE_DEVICES:-all} ${JAX_LOCAL_DEVICE_IDS:-own} ${SRUN_CPUS_PER_TASK:-any}" >"devices.$k"
 echo "out of $k"
 echo "err of $k" >&2
 plan=PLAN_${k}_$attempt
 [[ -v $plan ]] || plan=PLAN_$k
 read -r seconds status <<<"${!plan:-0 0}"
-end=$(($(date +%s%N) + seconds * 1000000000))
-while (($(date +%s%N) < end)); do sleep 0.05; done
+# No subshell: bash can lose a SIGINT that arrives while one is forked.
+now() { local t=$EPOCHREALTIME; micros=${t//[.,]/}; }
+now
+end=$((micros + seconds * 1000000))
+while now && ((micros < end)); do sleep 0.05; done
 exit "$status"
 """
 
@@ -144,7 +147,7 @@ def test_processes_left_alone_are_ended(launch):
 
 
 def test_a_process_that_does_not_end_is_killed(launch):
-    plans = {"PLAN_0": "60 0", "PLAN_1": "0 1", "STUBBORN": 0}
+    plans = {"PLAN_0": "60 0", "PLAN_1": "1 1", "STUBBORN": 0}  # whose trap is set by then
     status, _, errors = launch(PROCESSES, "2", "--config=x.py", GRACE=0, **plans)
     assert status == 137, errors
     assert errors.index("SIGTERM") < errors.index("SIGKILL")
@@ -156,7 +159,6 @@ def test_signals_are_passed_on(launch, sent, verdict):
     deadline = time.monotonic() + 20
     while len(recorded(launch.folder, "devices.*")) < 2 and time.monotonic() < deadline:
         time.sleep(0.02)
-    time.sleep(0.1)  # their traps
     process.send_signal(sent)
     process.communicate(timeout=20)
     assert process.returncode == verdict
