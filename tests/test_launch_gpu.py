@@ -60,7 +60,6 @@ for ((k = 0; k < tasks; k++)); do
 done
 if [[ -n $training && -v PREEMPT ]]; then
   until (($(find . -name 'devices.*' | wc -l) == tasks)); do sleep 0.02; done
-  sleep 0.1
   for pid in "${pids[@]}"; do kill -TERM -- "-$pid"; done
 fi
 for pid in "${pids[@]}"; do

@@ -59,6 +59,12 @@ OptionalInt = Annotated[int | None, _single("INT", int, str, int | None)]
 OptionalFloat = Annotated[float | None, _single("FLOAT", float, str, int | float | None)]
 NameList = Annotated[tuple[str, ...], _single("NAME,...", names, ",".join, tuple)]
 NumberList = Annotated[tuple[int, ...], _single("INT,...", _numbers, lambda values: ",".join(map(str, values)), tuple)]
+# How values of these types are read, and what they must be, for messages.
+_NUMERIC: dict[Any, tuple[Callable[[str], Any], str]] = {
+    **dict.fromkeys((int, int | None), (int, "a whole number")),
+    **dict.fromkeys((float, float | None), (float, "a number")),
+    tuple[int, ...]: (_numbers, "whole numbers with commas between"),
+}
 Repeated = Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
 RepeatedPath = Annotated[tuple[FilePath, ...], tyro.conf.UseAppendAction]
 Arguments = tyro.conf.Positional[tuple[str, ...]]
@@ -148,17 +154,12 @@ def _check(hints: Mapping[str, Any], given: Sequence[str]) -> None:
             continue
         if typing.get_origin(hint) is Literal:
             one_of(flag, value, typing.get_args(hint))
-        elif hint in (int, float, int | None, float | None):
+        elif hint in _NUMERIC:
+            read, expected = _NUMERIC[hint]
             try:
-                (float if hint in (float, float | None) else int)(value)
+                read(value)
             except ValueError:
-                whole = "" if hint in (float, float | None) else "whole "
-                raise UserError(f"{flag} is {value!r}; it must be a {whole}number.") from None
-        elif hint == tuple[int, ...]:
-            try:
-                _numbers(value)
-            except ValueError:
-                raise UserError(f"{flag} is {value!r}; it must be whole numbers with commas between.") from None
+                raise UserError(f"{flag} is {value!r}; it must be {expected}.") from None
 
 
 class _Kept(str):
