@@ -145,7 +145,7 @@ def test_truncated_sentences_are_reported_for_each_of_several_teachers(folder, m
 
 def test_words_in_common_count_on_request(folder, model):
     given = ["--model", model, "--queries=jobs.csv", "--query-descriptions=", "--targets=skills.txt"]
-    (folder / "jobs.csv").write_text("id,title\n1,software engineer for code\n")
+    (folder / "jobs.csv").write_text("id,title\n1,a software engineer for code and more code\n")
     teach.main([*given, "--words=0.5", "--out=words.npz"])
     found = DenseScores.read(folder / "words.npz")
     ranker = uwe_jax.load(model, words=0.5)

@@ -19,14 +19,22 @@ from uwe_jax.retrieval.qdrant.qdrant_space import QdrantIndex
 from uwe_jax.retrieval.ranker import Ranker
 from uwe_jax.retrieval.settings import RankSettings
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.scoring.words import Words
+from uwe_jax.scoring.words import LEAST_WORDS, Words
 from uwe_jax.serving.options import ServiceOptions
 from uwe_jax.serving.tasks import PairTask, RankTask, ServedModel
 
 pytestmark = pytest.mark.usefixtures("loaded_once")
 TEXTS = ["care for patients", "write code", "engineer software", "看護"]
 NAMES = [["nurse patients"], ["code writer"], [], []]
-QUERIES = ["write patients", "Code, CODE and software?", "看護", "zebra", "-"]
+QUERIES = [
+    "write patients in zebra and in zebra",
+    "Code, CODE and software? CODE, zebra or zebra",
+    "看護 zebra, zebra, zebra, zebra, zebra, zebra",
+    "zebra zebra zebra zebra zebra zebra zebra",
+    "Code, CODE and software?",
+    "看護",
+    "-",
+]
 WEIGHT = 0.25
 
 
@@ -46,7 +54,9 @@ def by_words(model) -> Ranker:
 
 
 def cosine(query: str, name: str, names: list[str]) -> float:
-    """TF-IDF from its definition: smoothed document frequencies, repeated words counted repeatedly."""
+    """TF-IDF from its definition: smoothed document frequencies, repeated words counted repeatedly; of long queries."""
+    if len(query.replace("-", "").split()) < LEAST_WORDS:
+        return 0.0
 
     def vector(text: str) -> dict[str, float]:
         words = [word.strip(",?-") for word in text.lower().split()]
@@ -78,7 +88,10 @@ def test_a_score_is_the_sum_of_the_models_and_of_words_in_common(model, by_words
             assert why.score == pytest.approx(why.contributions.sum() + sum(why.words.values()), abs=1e-6)
             if not any(names):
                 assert why.score == pytest.approx(hit.score, abs=1e-5)
-    assert by_words.rank("patients", space, top_k=1)[0].words > 0
+    assert by_words.rank("zebra zebra zebra zebra zebra zebra patients", space, top_k=1)[0].words > 0
+    assert by_words.rank("zebra zebra zebra zebra zebra patients", space) == model.rank(
+        "zebra zebra zebra zebra zebra patients", space
+    )
     assert not any(hit.words for hits in model.rank(QUERIES, space) for hit in hits)
 
 
@@ -93,8 +106,9 @@ def test_filters_and_top_k_are_those_of_the_whole_ranking(model, by_words):
 
 def test_names_without_a_word_have_no_words_in_common():
     found = Words(["-", "!"])
-    assert found.scores(["a", "-"]).tolist() == [[0, 0], [0, 0]]
-    assert found.parts("a", "-") == {}
+    long = "a b c d e f g"
+    assert found.scores([long, "-"]).tolist() == [[0, 0], [0, 0]]
+    assert found.parts(long, "-") == {}
 
 
 @pytest.mark.parametrize("weight", [-0.1, 1.5, float("nan")])
@@ -126,7 +140,7 @@ def test_commands_tables_and_files(encoder, by_words, tmp_path, capsys):
     targets = write_rows(tmp_path / "t.csv", [{"id": f"s{k}", "text": text} for k, text in enumerate(TEXTS)])
     index(["--model", encoder, "--targets", str(targets), "--out", str(tmp_path / "index")])
     capsys.readouterr()
-    call = ["write software", "--index", str(tmp_path / "index"), "--words", str(WEIGHT)]
+    call = ["we write software in zebra and zebra", "--index", str(tmp_path / "index"), "--words", str(WEIGHT)]
     rank([*call, "--explain"])
     told = capsys.readouterr().out
     assert "of words" in told
@@ -146,11 +160,12 @@ def test_the_service_explains_what_it_ranked(by_words):
     spaces = [
         by_words.encode_targets(texts, dtype="float32", progress=False) for texts in (TEXTS, ["write code", "write"])
     ]
+    query = "we write software in zebra and zebra"
     served = ServedModel(by_words, {"many": spaces[0], "few": spaces[1]})
     scores = []
     for name in served.indexes:
-        ((((hit, *_),), _),) = served.answer([RankTask(("write software",), name, 4)])
-        ((why, _),) = served.answer([PairTask(("write software",), (hit.text,), explain=True, index=name)])
+        ((((hit, *_),), _),) = served.answer([RankTask((query,), name, 4)])
+        ((why, _),) = served.answer([PairTask((query,), (hit.text,), explain=True, index=name)])
         assert why["score"] == pytest.approx(hit.score, abs=1e-5)
         scores.append(hit.words)
     assert scores[0] != pytest.approx(scores[1], abs=0.01)  # how rare a word is depends on the index
