@@ -26,6 +26,7 @@ from uwe_jax.evaluation.tasks.task import TaskSources
 from uwe_jax.retrieval.calibration import (
     FILE,
     RAW_SCORE,
+    Subject,
     check_calibrated,
     read_calibration,
     shipped,
@@ -36,6 +37,7 @@ from uwe_jax.retrieval.settings import RankSettings
 from uwe_jax.retrieval.sketch import in_common, sketch
 from uwe_jax.retrieval.skill_filter import SkillFilter, write_filter
 from uwe_jax.retrieval.store.folder import load_index
+from uwe_jax.retrieval.store.names import Name
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.calibration import (
     IN_CONTEXT,
@@ -49,6 +51,7 @@ from uwe_jax.scoring.calibration import (
     risk_coverage,
     separation,
 )
+from uwe_jax.scoring.names import DESCRIPTION_WEIGHT
 from uwe_jax.serving.options import ServiceOptions
 from uwe_jax.serving.tasks import RankTask, load_served
 
@@ -426,6 +429,18 @@ def test_a_calibration_of_another_way_to_rank_is_refused(model, built, caplog):
     assert "Hits have no probabilities" in caplog.text
     with pytest.raises(UserError, match=r"its scorer is soft.*, and here it is max_sim"):
         load(model.replace(":soft", ":max_sim")).rank("nurse", index, min_probability=0.5)
+
+
+def test_a_calibration_holds_for_the_weight_of_descriptions(model, built):
+    ranker, subject = load(model), load_index(built / "index").calibration.subject
+    assert (subject.description_weight, subject.settings.description_weight) == (0, 0)
+    about = [[Name("care for the ill", "description")], *([[]] * (len(TARGETS) - 1))]
+    described = ranker.encode_targets(TARGETS, names=about, progress=False)
+    now = Subject.of_index(described, ranker.origin, ranker.how)
+    assert now.description_weight == DESCRIPTION_WEIGHT
+    assert replace(now, names=False, label_weight=1.0, sketch=subject.sketch).unlike(subject) == (
+        f"its description_weight is {DESCRIPTION_WEIGHT}, and here it is 0.0"
+    )
 
 
 def test_a_calibration_of_other_targets_is_refused(model, built):

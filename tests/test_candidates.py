@@ -18,7 +18,7 @@ from uwe_jax.retrieval.store.names import Name
 from uwe_jax.retrieval.store.searchable import Origin
 from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.scoring.names import name_scores
+from uwe_jax.scoring.names import NamePlaces, NameWeights, name_scores
 
 WIDTH = 8
 SETTINGS = (
@@ -63,10 +63,12 @@ def test_names_of_the_best_means_are_scored_as_defined(names, queries, options, 
     pooled = reference.score_matrix(listed(queries), means, **options)
     target = np.repeat(np.arange(40), np.diff(starts, append=len(tokens)))
     allowed = np.arange(40) % 3 > 0
-    chunks = CandidateSpace(tokens, starts, settings).score_chunks(
-        queries, settings.temperatures, 6, 0.4, allowed, [[], [1], [2, 4], [], []]
+    places = NamePlaces(starts, np.isin(np.arange(len(tokens)), starts[2::4] + 3))  # a fourth have a description
+    weights = NameWeights(0.4, 0.3)
+    chunks = CandidateSpace(tokens, places, settings).score_chunks(
+        queries, settings.temperatures, 6, weights, allowed, [[], [1], [2, 4], [], []]
     )
-    first = np.where(allowed, name_scores(pooled, starts, 0.4), -np.inf)
+    first = np.where(allowed, name_scores(pooled, places, weights), -np.inf)
     seen = []
     for rows, scores in chunks:
         seen += range(rows.start, rows.stop)

@@ -47,7 +47,7 @@ from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
 from uwe_jax.runtime.folders import replacing
-from uwe_jax.scoring.names import LABEL_WEIGHT, name_scores
+from uwe_jax.scoring.names import NamePlaces, name_scores
 from uwe_jax.scoring.scorer_text import parse_scorer, scorer_text
 from uwe_jax.scoring.scorers import block_scores
 from uwe_jax.scoring.tokens import Tokens
@@ -287,7 +287,7 @@ def test_the_examples_of_the_model_card_run(exports, monkeypatch, capsys):
         exec(block, found)
     asked = found["scorer"].embed(found["encoder"], found["tokenizer"], ["code developer"])
     of_names = found["scorer"].scores(asked, found["targets"]).numpy()
-    expected = name_scores(of_names, found["starts"].numpy(), LABEL_WEIGHT)
+    expected = name_scores(of_names, NamePlaces(found["starts"].numpy()))
     np.testing.assert_allclose(found["scores"], expected, rtol=0, atol=1e-6)
     assert "tensor([[" in capsys.readouterr().out
     sys.modules.pop("uwe_scorer")

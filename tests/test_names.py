@@ -24,7 +24,7 @@ from uwe_jax.retrieval.store.searchable import Hit
 from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.retrieval.texts_in import read_targets
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.scoring.names import LABEL_WEIGHT
+from uwe_jax.scoring.names import LABEL_WEIGHT, name_shares
 from uwe_jax.serving.routes import gather
 
 pytestmark = pytest.mark.usefixtures("loaded_once")
@@ -279,7 +279,7 @@ def test_answers_say_which_name_matched(folder, encoder, tmp_path, capsys):
     assert (hit["id"], hit["text"], hit["name"], hit["exact"]) == ("s2", "software engineer", "code writer", True)
     explained = load(encoder).explain("code writers", Hit(**hit))
     assert answer["explanations"]["jobs"] == {**explained.to_dict(), "rank": 1, "of": 3}
-    assert f"of this name, {hit['score']:.4f} with the label's" in told
+    assert f"of this name, {hit['score']:.4f} of the target" in told
     rank(["code writers", *flags, "--out", str(tmp_path / "a.csv")])
     with (tmp_path / "a.csv").open(newline="") as file:
         first, second = csv.DictReader(file)
@@ -371,6 +371,76 @@ def test_descriptions_are_names_of_their_own_role(model, tmp_path):
     )
     with pytest.raises(UserError, match=r"A name of target 1 has the role 'title'\. Expected 'alternative' or"):
         model.encode_targets(["nurse"], names=[[("carer", "title")]])
+
+
+@pytest.fixture(scope="module")
+def described(model) -> Index:
+    """Two targets with descriptions, one of them with several, and one without."""
+    names = [
+        ["carer", ("care for the ill", "description"), ("patients in hospitals", "description")],
+        [("write software", "description")],
+        ["developer"],
+    ]
+    return model.encode_targets(
+        ["nurse", "coder", "engineer"], list("123"), names=names, dtype="float32", progress=False
+    )
+
+
+def expected_score(model, query, names, how):
+    """The definition, in Python, of one target."""
+    of = {role: [] for role in ("", "alternative", "description")}
+    for text, role in names:
+        of[role].append(model.scores([query], [text])[0, 0])
+    by_names = how.label_weight * of[""][0] + (1 - how.label_weight) * max(of[""] + of["alternative"])
+    if not of["description"]:
+        return by_names
+    return (1 - how.description_weight) * by_names + how.description_weight * max(of["description"])
+
+
+@pytest.mark.parametrize("how", [RankSettings(), RankSettings(0.8, 0.6), RankSettings(1, 1), RankSettings(0, 0)])
+def test_a_description_adds_its_share_and_never_matches(model, described, how):
+    ranker = Ranker(model.loaded, how)
+    for query in ("care for the ill patients", "write code"):
+        expected = {described.ids[k]: expected_score(model, query, described.names_of(k), how) for k in range(3)}
+        hits = ranker.rank(query, described)
+        assert [hit.id for hit in hits] == sorted(expected, key=lambda id: -expected[id])
+        np.testing.assert_allclose([hit.score for hit in hits], [expected[hit.id] for hit in hits], atol=1e-5)
+        assert {hit.role for hit in hits} <= {"", "alternative"}
+    with pytest.raises(UserError, match=r"description_weight is -1; it must be between 0 and 1"):
+        RankSettings(description_weight=-1)
+
+
+def test_words_of_a_description_count_with_its_share(model, described):
+    plain, lexical = (Ranker(model.loaded, RankSettings(words=words)) for words in (0, 0.5))
+    query = "care for patients in hospitals and write software"
+    before = {hit.id: hit for hit in plain.rank(query, described)}
+    after = {hit.id: hit for hit in lexical.rank(query, described)}
+    assert min(after["1"].words, after["2"].words) > 0 == after["3"].words
+    for id, hit in after.items():
+        if hit.name == before[id].name:
+            assert hit.score - hit.words == pytest.approx(before[id].score, abs=1e-5)
+    weights, mask = RankSettings().weights, np.array([False, True, True])
+    shares = name_shares(np.array([0.5, 0.25, 0.75]), weights, mask)
+    np.testing.assert_allclose(shares.shares, [1 - weights.description, 0, weights.description])
+
+
+def test_qdrant_and_candidates_rank_by_descriptions(model, described):
+    queries = ["care for the ill patients", "write code", "carer"]
+    expected = model.rank(queries, described)
+    with QdrantIndex.create(":memory:", "described", described) as held:
+        assert held.described
+        found = model.rank(queries, held)
+    chosen = Ranker(model.loaded, RankSettings(candidates=2)).rank(queries, described, top_k=1)
+    for hits, of_store, first in zip(expected, found, chosen, strict=True):
+        assert [hit[:2] for hit in of_store] == [hit[:2] for hit in hits]
+        np.testing.assert_allclose([hit.score for hit in of_store], [hit.score for hit in hits], atol=1e-5)
+        assert first[0].id == hits[0].id
+
+
+def test_an_explanation_tells_the_score_of_a_label_from_that_of_its_target(model, described):
+    found = model.explain("write software for nurses", id="2", space=described)
+    assert found.hit.name == ""
+    assert f"of the label, {found.hit.score:.4f} of the target" in str(found)
 
 
 def test_descriptions_are_read_on_request(tmp_path):

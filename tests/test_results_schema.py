@@ -19,7 +19,7 @@ from uwe_jax.evaluation.join import read_results
 from uwe_jax.runtime.errors import UserError
 
 # Of the listed fields and types, by schema version. A changed list needs a new version here and in `SCHEMA_VERSION`.
-PUBLISHED = {1: "07d37c033f683d67", 2: "d7fa62163c5ca39e"}
+PUBLISHED = {1: "07d37c033f683d67", 2: "d7fa62163c5ca39e", 3: "83ef8d58a77edcdf"}
 PAGE = Path(__file__).parents[1] / "docs" / "evaluation.md"
 TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null"}
 

@@ -23,7 +23,7 @@ from uwe_jax.evaluation.tasks.folder import task_folder
 from uwe_jax.evaluation.tasks.task import TaskSources
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.scoring.names import name_scores
+from uwe_jax.scoring.names import NamePlaces, NameWeights, name_scores
 
 SPACE = {"cook": ("chef", "kitchen hand"), "driver": (), "nurse": ("carer", "Chef")}
 
@@ -53,14 +53,15 @@ def test_names_are_normalised_and_joined_by_target():
     names = {"cook": ["chef ", "Chef", "", "COOK"], "cook ": ["fryer"], "pilot": ["flyer"], "nurse": [" "]}
     task = task_of([("x", ["cook"])], names, targets=["cook", "nurse", "cook "])
     assert task.names == {"cook": ("chef", "fryer")}
-    texts, places, starts = task.target_names
-    assert (texts, places.tolist(), starts.tolist()) == (("cook", "chef", "fryer", "nurse"), [0, 1, 2, 3], [0, 3])
+    texts, rows, (starts, descriptions) = task.target_names
+    assert (texts, rows.tolist(), starts.tolist()) == (("cook", "chef", "fryer", "nurse"), [0, 1, 2, 3], [0, 3])
+    assert descriptions is None
 
 
 @pytest.mark.parametrize("chunk", [1, 2])
 def test_a_target_scores_by_its_label_and_best_name(chunk):
     ranker, task = Listed(), task_of([("chef", ["cook"]), ("fry food", ["cook"])])
-    named = NamesRanker(ranker, task, 0.25)
+    named = NamesRanker(ranker, task, NameWeights(0.25))
     score = named.index(task.targets)
     assert ranker.indexed == ("cook", "chef", "kitchen hand", "driver", "nurse", "carer", "Chef")
     found = [score(task.queries[start : start + chunk]) for start in range(0, 2, chunk)]
@@ -72,13 +73,13 @@ def test_a_target_scores_by_its_label_and_best_name(chunk):
 @pytest.mark.parametrize(("weight", "expected"), [(0, [8, -np.inf]), (0.5, [4.5, -np.inf]), (1, [1, -np.inf])])
 def test_targets_that_must_rank_last_do(weight, expected):
     scores = np.array([[1.0, 8.0, -np.inf, -np.inf]])
-    np.testing.assert_array_equal(name_scores(scores, np.array([0, 2]), weight), [expected])
+    np.testing.assert_array_equal(name_scores(scores, NamePlaces(np.array([0, 2])), NameWeights(weight)), [expected])
 
 
 def test_a_query_that_is_a_name_of_its_target_is_not_ranked_by_it():
     pairs = [("CHEF", ["cook"]), ("Cook", ["cook"])]
     own, other = task_of(pairs, queries_are_names=True), task_of(pairs)
-    scores = [NamesRanker(Listed(), task, 0.0).index(task.targets)(task.queries) for task in (own, other)]
+    scores = [NamesRanker(Listed(), task, NameWeights(0.0)).index(task.targets)(task.queries) for task in (own, other)]
     # Neither cook nor nurse has it for the first query; a label counts always, and so does the name for another query.
     np.testing.assert_array_equal(scores[0], [[2, 3, 4], [8, 3, 6]])
     np.testing.assert_array_equal(scores[1], [[8, 3, 6], [8, 3, 6]])
@@ -96,7 +97,7 @@ def test_a_query_that_is_a_name_of_its_target_is_not_ranked_by_it():
 def test_the_worst_rankings_say_which_name_matched(own_name, matched, tmp_path):
     pairs = [("Chef" if own_name else "C", ["nurse"])]
     task = task_of(pairs, queries_are_names=own_name)
-    measured = measure(NamesRanker(Listed(), task, 0.5), task, ("map",))
+    measured = measure(NamesRanker(Listed(), task, NameWeights(0.5)), task, ("map",))
     dump_rankings(tmp_path, task, "listed", measured.average_precision, measured.score)
     told = json.loads((tmp_path / "own.jsonl").read_text())
     assert {each["target"]: each["name"] for each in told["top"]} == dict(zip(task.targets, matched, strict=True))
@@ -107,13 +108,15 @@ def test_the_worst_rankings_say_which_name_matched(own_name, matched, tmp_path):
 
 def test_a_label_is_never_left_out():
     task = task_of([("cook", ["cook"])], {"cook": (), "nurse": ("cook",)}, queries_are_names=True)
-    score = NamesRanker(Listed(), task, 0.0).index(task.targets)
+    score = NamesRanker(Listed(), task, NameWeights(0.0)).index(task.targets)
     assert score(["cook", "chef"]).tolist() == [[1, 0], [1, 1]]
 
 
 def test_words_find_what_only_a_name_says():
     task = task_of([("carer wanted", ["nurse"]), ("kitchen hand", ["cook"])])
-    by_label, by_name = (measure(ranker, task, ("map",)) for ranker in (Bm25(), NamesRanker(Bm25(), task, 0.3)))
+    by_label, by_name = (
+        measure(ranker, task, ("map",)) for ranker in (Bm25(), NamesRanker(Bm25(), task, NameWeights()))
+    )
     assert by_name.per_query["map"].tolist() == [1, 1]
     assert by_label.per_query["map"].tolist() == [pytest.approx(1 / 3), 1]  # all tie, and the order decides
 
@@ -125,7 +128,7 @@ def test_scores_of_names_that_cannot_be_ranked_are_reported():
 
     task = task_of([("chef", ["cook"])])
     with pytest.raises(UserError, match="listed on the names of Own: 7 of 7 scores are NaN"):
-        measure(NamesRanker(Broken(), task, 0.3), task, ("map",))
+        measure(NamesRanker(Broken(), task, NameWeights()), task, ("map",))
 
 
 def trained(*edges):
@@ -200,6 +203,41 @@ def test_names_of_onets_occupations(tmp_path):
         "3 queries equal to a further name, which is left out for it",
     )
     assert load("onet_occupation_to_activity", tmp_path, "all", names=True).names == {}
+    about = {
+        "Chief Executives": ("Determine policies.",),
+        "Head Cooks": ('Lead the "line".',),
+        "Welders": ("Join metal.",),
+    }
+    for name, expected in (("onet_title_to_occupation", about), ("onet_occupation_to_activity", {})):
+        assert load(name, tmp_path, "all", descriptions=True).descriptions == expected
+
+
+def test_descriptions_of_escos_tasks(tmp_path):
+    write_release(tmp_path)
+    write_titles(tmp_path / "titles.csv", ("Metal Worker", OCCUPATION + "a"))
+    path = write(tmp_path / "tech_test.csv", "sentence,label\nWe weld,weld metal\n")
+    write(path.with_name("skills_en_label.txt"), "weld metal\nplan shifts\n")
+    for name, split in (
+        ("job_to_skill", "test"),
+        ("job_normalisation", "validation"),
+        ("skill_extraction_tech", "test"),
+    ):
+        task = load(name, tmp_path, split, descriptions=True)
+        assert (task.names, load(name, tmp_path, split, names=True).descriptions) == ({}, {})
+        assert dict(task.descriptions) == dict.fromkeys(task.targets, ("Text, over two lines.",))
+    assert with_name_notes(task).notes[-1] == f"{len(task.targets)} descriptions of {len(task.targets)} targets"
+
+
+def test_a_target_scores_by_its_description_too():
+    space = {"cook": ("kitchen hand",), "driver": (), "nurse": ()}
+    task = task_of([("chef", ["cook"])], space, descriptions=[("cook", ["chef"]), ("nurse", ["carer", "Chef"])])
+    assert task.target_names.places.descriptions.tolist() == [False, False, True, False, False, True, True]
+    score = NamesRanker(Listed(), task, NameWeights(0.25, 0.5)).index(task.targets)
+    by_names = 0.25 * 1 + 0.75 * 2
+    assert score(["chef"]).tolist() == [[0.5 * by_names + 0.5 * 8, 3, 0.5 * 0 + 0.5 * 6]]
+    hashes = trained(("carer", "boil"))
+    assert leakage(task, hashes, in_domain=False)["targets"] == 1
+    assert score.matched("chef", [0, 2]) == ["kitchen hand", "nurse"]
 
 
 def write_rows(path, *rows):
@@ -240,6 +278,22 @@ def test_names_in_a_folder(folder):
     )
 
 
+def test_descriptions_in_a_folder(folder):
+    rows = (
+        ("t1", "waiter", " Carries  dishes. "),
+        ("t2", "driver", ""),
+        ("t3", "pilot", "Flies."),
+        ("t3", "flyer", ""),
+    )
+    write_rows(folder / "targets.csv", ("id", "text", "description"), *rows)
+    spec = task_folder(folder)
+    task = spec.load(TaskSources((), folder, descriptions=True), "all")
+    assert task.descriptions == {"waiter": ("Carries dishes.",), "pilot": ("Flies.",)}
+    assert task.notes == ("1 further name of targets not used",)
+    unused = spec.load(TaskSources((), folder, names=True), "all")
+    assert (unused.descriptions, unused.notes) == ({}, ("2 descriptions of targets not used",))
+
+
 # --- the command ---
 
 
@@ -278,3 +332,32 @@ def test_the_command_ranks_by_names_and_says_so(folder, tmp_path, capsys):
     assert "--label-weight has no effect without --target-names" in capsys.readouterr().err
     assert run(*flags, "--target-names", "--label-weight", "1.5") == 2
     assert "--label-weight is 1.5; it must be between 0 and 1" in capsys.readouterr().err
+
+
+def test_the_command_ranks_by_descriptions_and_says_so(folder, tmp_path, capsys):
+    rows = (("t1", "waiter", "chef wanted"), ("t2", "driver", "a careful one"), ("t3", "pilot", "one who flies"))
+    write_rows(folder / "targets.csv", ("id", "text", "description"), *rows)
+    plain, described = tmp_path / "plain", tmp_path / "described"
+    flags = ("--model", "bm25", "--tasks", folder, "--cache_dir", tmp_path / "cache", "--offline", "--bootstrap", "0")
+    assert run(*flags, "--out", plain) == 0
+    assert run(*flags, "--out", described, "--target-descriptions", "--description-weight", "0.25") == 0
+    said = "Of the score of a target with descriptions, 0.25 is that of the best one"
+    assert said in capsys.readouterr().out.replace("\n", " ")
+    found, before = (json.loads((each / "results.json").read_text()) for each in (described, plain))
+    assert (found["settings"]["target_descriptions"], found["settings"]["description_weight"]) == (True, 0.25)
+    assert found["tasks"]["courses"]["notes"] == ["3 descriptions of 3 targets"]
+    hits = [each["models"]["bm25"]["results"]["courses"]["metrics"]["map"] for each in (found, before)]
+    assert hits == [100, pytest.approx(200 / 3)]
+    for flag, joined in (("--target-descriptions", plain), ("--offline", described)):
+        assert run(*flags, "--out", tmp_path / "other", flag, "--join", joined) == 2
+        assert "'description_weight': 0" in capsys.readouterr().err
+    for wrong, message in (
+        (("--description-weight", "0.25"), "--description-weight has no effect without --target-descriptions"),
+        (
+            ("--target-descriptions", "--description-weight", "2"),
+            "--description-weight is 2.0; it must be between 0 and 1",
+        ),
+        (("--target-descriptions", "--run", tmp_path / "x"), "not by their texts. Leave out --target-descriptions"),
+    ):
+        assert run(*flags, *wrong) == 2
+        assert message in capsys.readouterr().err

@@ -147,13 +147,21 @@ def test_bad_trec_qrels_are_named_with_their_line(tmp_path):
 
 def test_a_written_task_is_read_as_it_was(tmp_path):
     source = write(tmp_path / "jobs", threshold=2, title="Jobs", query_kind="job")
-    lines(source / "corpus.jsonl", [{**each, "names": ["weld", "join"] * (each["_id"] == "d1")} for each in CORPUS])
-    task = load(source, names=True)
+    lines(
+        source / "corpus.jsonl",
+        [
+            {**each, "names": ["weld", "join"] * (each["_id"] == "d1"), "description": f"{each['_id']} at  work"}
+            for each in CORPUS
+        ],
+    )
+    task = load(source, names=True, descriptions=True)
     write_beir(tmp_path / "copy", task)
-    copy = load(tmp_path / "copy", names=True)
+    copy = load(tmp_path / "copy", names=True, descriptions=True)
     for name in ("title", "split", "query_kind", "target_kind", "queries", "targets", "query_ids", "target_ids"):
         assert getattr(copy, name) == getattr(task, name), name
     assert (copy.threshold, copy.names) == (2, {"Weld steel pipes": ("weld", "join")})
+    assert copy.descriptions == task.descriptions
+    assert copy.descriptions["Weld steel pipes"] == ("d1 at work",)
     np.testing.assert_array_equal(copy.relevant.toarray(), task.relevant.toarray())
     trec = (tmp_path / "copy" / "test.qrels").read_text()
     assert trec == "q1\t0\td1\t2\nq2\t0\td2\t1\n"
@@ -267,7 +275,7 @@ def test_bad_calls_with_runs_are_reported(tmp_path, capsys):
         UserError, match=r"is among the runs of an earlier evaluation in .* Name another folder with --out"
     ):
         run("--run", own, "--tasks", folder, "--out", out)
-    with pytest.raises(UserError, match="--run ranks targets as its file says, and not by names"):
+    with pytest.raises(UserError, match="--run ranks targets as its file says, and not by their texts"):
         run("--run", path, "--tasks", folder, "--target-names", "--out", out)
     with pytest.raises(UserError, match="failed, so nothing was measured"):
         run("--run", tmp_path / "othr.trec", "--tasks", folder, "--out", out)

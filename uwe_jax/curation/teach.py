@@ -17,7 +17,7 @@ from uwe_jax.data.dense_scores import DenseScores, check_size
 from uwe_jax.data.node_names import NodeNames
 from uwe_jax.evaluation.ranker import Score
 from uwe_jax.evaluation.target_names import NamesScore
-from uwe_jax.evaluation.tasks.task import TargetNames
+from uwe_jax.evaluation.tasks.names import TargetNames
 from uwe_jax.retrieval.ranker import Ranker
 from uwe_jax.retrieval.store.columns import DESCRIPTION
 from uwe_jax.retrieval.targets import Targets
@@ -162,7 +162,7 @@ def target_scorer(ranker: Ranker, names_of: Mapping[str, Sequence[str]]) -> Scor
     if not any(names_of.values()):
         return ranker.index(tuple(names_of))
     names = TargetNames.of([(label, *own) for label, own in names_of.items()])
-    return NamesScore(ranker, names, ranker.how.label_weight, "a teacher")
+    return NamesScore(ranker, names, ranker.how.weights, "a teacher")
 
 
 def label_and_sentence_scores(

@@ -15,9 +15,10 @@ from uwe_jax.evaluation.reference import IN_DOMAIN_MARK, IN_DOMAIN_MEANING, PAPE
 from uwe_jax.evaluation.tasks.languages import language_of
 from uwe_jax.evaluation.tasks.task import GROUPS
 from uwe_jax.runtime.markdown import MISSING, bold_best
+from uwe_jax.scoring.words import LEAST_WORDS
 
 Results = dict[str, Any]
-SCHEMA_VERSION = 2  # of results.json: docs/evaluation.md lists its fields, and every change of them is a new version
+SCHEMA_VERSION = 3  # of results.json: docs/evaluation.md lists its fields, and every change of them is a new version
 
 
 def headline_metrics(names: Collection[str]) -> list[str]:
@@ -37,10 +38,15 @@ def label_weight(results: Results) -> float | None:
 
 
 def scored_with(results: Results) -> dict[str, Any]:
-    """Returns the options that change the scores of encoders; results without them are of the defaults."""
-    return {
-        name: results["settings"].get(name, default) for name, default in (("words", 0.0), ("clean_queries", False))
-    }
+    """Returns the options that change scores; results without them are of the defaults.
+
+    Words of all queries counted up to schema version 2.
+    """
+    settings = results["settings"]
+    described = settings["description_weight"] if settings.get("target_descriptions") else 0.0
+    found = {name: settings.get(name, default) for name, default in (("words", 0.0), ("clean_queries", False))}
+    least = LEAST_WORDS if found["words"] and results["schema_version"] > 2 else 0
+    return {"description_weight": described, **found, "least_words": least}
 
 
 def interval_of(result: Mapping[str, Any], metric: str) -> list[float] | None:
@@ -243,8 +249,16 @@ class ResultsView:
                 "that of the best name (--target-names). Published figures, the paper's included, are of labels alone "
                 "and do not compare with them."
             )
+        if weight := self.scored_with["description_weight"]:
+            found.append(
+                f"Of the score of a target with descriptions, {weight:g} is that of the best one, the rest as without "
+                "them (--target-descriptions)."
+            )
         if weight := self.scored_with["words"]:
-            found.append(f"Scores of encoders have {weight:g} of the TF-IDF cosine of words in common added (--words).")
+            found.append(
+                f"Scores of encoders for queries of {LEAST_WORDS} words or more have {weight:g} of the TF-IDF cosine "
+                "of words in common added (--words)."
+            )
         if self.scored_with["clean_queries"]:
             found.append("Encoders score queries without list bullets and gender markers (--clean-queries).")
         return found

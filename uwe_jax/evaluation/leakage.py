@@ -31,17 +31,17 @@ def is_in_domain(task: RankingTask, trained_on: TrainingHashes) -> bool:
 
 
 def _overlap(task: RankingTask, trained_on: TrainingHashes) -> Overlap:
-    """Finds a task in training graphs; a target is found, alone or with a query, if any of its names is."""
-    texts, places, starts = task.target_names
-    counts = np.diff(starts, append=len(places))
+    """Finds a task in training graphs; a target is found, alone or with a query, if any of its texts is."""
+    texts, rows, (starts, _) = task.target_names
+    counts = np.diff(starts, append=len(rows))
     pairs = task.relevant.indices
     bounds = run_offsets(counts[pairs])
-    columns = places[run_entries(starts[pairs], counts[pairs])]
+    columns = rows[run_entries(starts[pairs], counts[pairs])]
     named = csr_array(
         (np.ones(len(columns), bool), columns, bounds[task.relevant.indptr]), shape=(len(task.queries), len(texts))
     )
     found = trained_on.overlap(task.queries, texts, named)
-    targets = np.logical_or.reduceat(found.targets[places], starts)
+    targets = np.logical_or.reduceat(found.targets[rows], starts)
     return Overlap(found.queries, targets, np.logical_or.reduceat(found.edges, bounds[:-1]))
 
 

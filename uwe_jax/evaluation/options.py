@@ -12,14 +12,14 @@ from typing import Any, Literal
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import FilePath, NameList, Repeated, RepeatedPath, at_least, names
 from uwe_jax.runtime.settings import from_mapping, within
-from uwe_jax.scoring.names import LABEL_WEIGHT
+from uwe_jax.scoring.names import DESCRIPTION_WEIGHT, LABEL_WEIGHT, NameWeights
 from uwe_jax.scoring.ranking_metrics import DEFAULT_METRICS
 
 # The settings that decide the numbers, as in results.json.
 SETTINGS = (
     *("split", "max_queries", "metrics", "max_tokens", "bootstrap", "esco_version", "drop_leaks"),
     *("languages", "language_mean"),
-    *("target_names", "label_weight", "words", "clean_queries"),
+    *("target_names", "label_weight", "target_descriptions", "description_weight", "words", "clean_queries"),
 )
 
 VALIDATION = "validation"
@@ -67,7 +67,10 @@ class EvaluationOptions:
       target_names: rank by all names of a target that the data has, such as alternative labels, instead of its label
         alone; off by default, as published figures are of labels.
       label_weight: with --target-names, the weight of the label's own score; the rest is of the best name's.
-      words: weight of words in common, 0 to 1, which is added to the score of runs, exports and encoders.
+      target_descriptions: rank by the descriptions of targets that the data has, too.
+      description_weight: with --target-descriptions, the weight of the best description's score.
+      words: weight of words in common, 0 to 1, which is added to the score of runs, exports and encoders for queries of
+        at least 7 words.
       clean_queries: let these score queries without list bullets and gender markers; published figures are of raw ones.
       classify: a threshold of scores, or validation for the best one of the validation split: measures F1, precision,
         recall and AUC of every target as a label, beside the ranking.
@@ -97,6 +100,8 @@ class EvaluationOptions:
     drop_leaks: bool = False
     target_names: bool = False
     label_weight: float = LABEL_WEIGHT
+    target_descriptions: bool = False
+    description_weight: float = DESCRIPTION_WEIGHT
     words: float = 0.0
     clean_queries: bool = False
     classify: str = ""
@@ -112,15 +117,29 @@ class EvaluationOptions:
         at_least(0, run_depth=self.run_depth)
         at_least(3, max_tokens=self.max_tokens)
         within("--label-weight", self.label_weight, 0, 1)
+        within("--description-weight", self.description_weight, 0, 1)
         within("--words", self.words, 0, 1)
         if self.label_weight != LABEL_WEIGHT and not self.target_names:
             raise UserError("--label-weight has no effect without --target-names. Give both, or neither.")
-        if self.run and self.target_names:
-            raise UserError("--run ranks targets as its file says, and not by names. Leave out --target-names.")
+        if self.description_weight != DESCRIPTION_WEIGHT and not self.target_descriptions:
+            raise UserError("--description-weight has no effect without --target-descriptions. Give both, or neither.")
+        if self.run and self.by_several:
+            option = "--target-names" if self.target_names else "--target-descriptions"
+            raise UserError(f"--run ranks targets as its file says, and not by their texts. Leave out {option}.")
         if self.classify:
             parse_threshold(self.classify)
         if not self.tasks:
             raise UserError("--tasks names nothing. Give tasks, sets of tasks or folders, separated by commas.")
+
+    @property
+    def by_several(self) -> bool:
+        """Tells whether targets are ranked by more than their labels."""
+        return self.target_names or self.target_descriptions
+
+    @property
+    def weights(self) -> NameWeights:
+        """The weights in the score of a target with several names."""
+        return NameWeights(self.label_weight, self.description_weight)
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> EvaluationOptions:

@@ -65,7 +65,11 @@ def evaluate(
     """
     folders = data_folders(options.data), cache_folder(options.cache_dir)
     sources = TaskSources(
-        *folders, options.esco_version, offline=options.offline, names=options.target_names, flags=_FLAGS
+        *(*folders, options.esco_version),
+        offline=options.offline,
+        names=options.target_names,
+        descriptions=options.target_descriptions,
+        flags=_FLAGS,
     )
     check_metric_names(options.metrics)
     earlier = [(path, read_results(path)) for path in options.join]
@@ -161,7 +165,7 @@ def _prepare_tasks(
             leaked.append({"task": task.name, "reason": str(error)})
             continue
         task = task.sample(options.max_queries)
-        kept.append(with_name_notes(task) if options.target_names else task)
+        kept.append(with_name_notes(task) if options.by_several else task)
     lacking = [each.to_dict() for each in missing]
     lines, skipped = skipped_lines(lacking), [*lacking, *leaked]
     brief = len(lines) > FEW_REASONS  # of sets of tasks many lack their data
@@ -268,7 +272,7 @@ class _Run:
                     found["classification"] = self.classifier.measure(of_task, measured.score, asked, options.bootstrap)
                 except UserError as error:
                     notes.append(" ".join(str(error).split()))
-            texts = {"query": task.queries, "name" if task.names else "target": task.target_names.texts}
+            texts = {"query": task.queries, "name" if task.several else "target": task.target_names.texts}
             found["truncated"] = [note for what, each in texts.items() for note in truncation(ranker, each).notes(what)]
             found |= {"notes": notes} if notes else {}
             found["leakage"] = leakage(task, hashes, in_domain=task.name in in_domain) if hashes else None
@@ -294,7 +298,7 @@ class _Run:
         """Returns the ranker for a task, and the task as it is asked: runs rank the ids of queries."""
         if isinstance(ranker, RunFile):
             return ranker.of_task(task), dataclasses.replace(task, queries=task.query_ids)
-        return (NamesRanker(ranker, task, self.options.label_weight) if task.names else ranker), task
+        return (NamesRanker(ranker, task, self.options.weights) if task.several else ranker), task
 
     def _run_writer(self, name: str, task: RankingTask) -> contextlib.AbstractContextManager[Keep | None]:
         if not (self.options.save_runs and self.folder):

@@ -11,20 +11,21 @@ import numpy as np
 
 from uwe_jax.evaluation.measure import checked
 from uwe_jax.evaluation.ranker import Ranker, Score
-from uwe_jax.evaluation.tasks.task import RankingTask, TargetNames
+from uwe_jax.evaluation.tasks.names import TargetNames
+from uwe_jax.evaluation.tasks.task import RankingTask
 from uwe_jax.runtime.progress import counted
-from uwe_jax.scoring.names import matched_name, name_scores
+from uwe_jax.scoring.names import NameWeights, name_scores, name_shares
 from uwe_jax.sources.notes import noted
 
 
 class NamesRanker:
-    """Ranks the targets of one task by their labels and further names; see `name_scores`.
+    """Ranks the targets of one task by their labels, further names and descriptions; see `name_scores`.
 
     Everything but `index` is the ranker's own.
     """
 
-    def __init__(self, ranker: Ranker, task: RankingTask, label_weight: float):
-        self._ranker, self._task, self._label_weight = ranker, task, label_weight
+    def __init__(self, ranker: Ranker, task: RankingTask, weights: NameWeights):
+        self._ranker, self._task, self._weights = ranker, task, weights
         self.name = ranker.name  # of the protocol, which is not looked for in __getattr__
 
     def __getattr__(self, name: str) -> Any:
@@ -36,7 +37,7 @@ class NamesRanker:
         return NamesScore(
             self._ranker,
             task.target_names,
-            self._label_weight,
+            self._weights,
             f"{self._ranker.name} on the names of {task.title}",
             (lambda query: further.get(query.casefold(), [])) if task.queries_are_names else None,
         )
@@ -48,7 +49,7 @@ class NamesScore:
     Args:
       ranker: scores the names, each distinct one once.
       names: of the targets.
-      label_weight: of the label's score.
+      weights: of the label and the description.
       where: what ranks what, for errors.
       left_out: returns the places, of `names.places`, of the names that do not count for a query.
     """
@@ -57,34 +58,38 @@ class NamesScore:
         self,
         ranker: Ranker,
         names: TargetNames,
-        label_weight: float,
+        weights: NameWeights,
         where: str,
         left_out: Callable[[str], list[int]] | None = None,
     ):
-        self._score, self._names, self._label_weight = ranker.index(names.texts), names, label_weight
+        self._score, self._names, self._weights = ranker.index(names.texts), names, weights
         self._where, self._left_out = where, left_out
 
     def __call__(self, queries: Sequence[str]) -> np.ndarray:
         """Returns the scores; raises UserError as of `checked`."""
         # As few queries at once as keep the scores of all names to the size of the answer.
-        rows = max(1, len(queries) * len(self._names.starts) // len(self._names.places))
-        parts = (self._of_names(queries[start : start + rows]) for start in range(0, len(queries), rows))
-        of_targets = [name_scores(scores, self._names.starts, self._label_weight, gone) for scores, gone in parts]
+        at_once = max(1, len(queries) * len(self._names.places.starts) // len(self._names.rows))
+        parts = (self._of_names(queries[start : start + at_once]) for start in range(0, len(queries), at_once))
+        of_targets = [name_scores(scores, self._names.places, self._weights, gone) for scores, gone in parts]
         return np.concatenate(of_targets)
 
     def matched(self, query: str, targets: Sequence[int]) -> list[str]:
         """Returns of each of some targets the name that scores best for a query, be it the label."""
         (scores,), gone = self._of_names([query])
         scores = scores if gone is None else np.where(gone[0], -np.inf, scores)
-        texts, places, starts = self._names
-        ends = np.append(starts[1:], len(places))
-        found = ((starts[at], matched_name(scores[starts[at] : ends[at]], self._label_weight)) for at in targets)
-        return [texts[places[start + name]] for start, name in found]
+        texts, rows, (starts, described) = self._names
+        ends = np.append(starts[1:], len(rows))
+        found = []
+        for at in targets:
+            own = slice(starts[at], ends[at])
+            name = name_shares(scores[own], self._weights, None if described is None else described[own]).matched
+            found.append(texts[rows[starts[at] + name]])
+        return found
 
     def _of_names(self, queries: Sequence[str]) -> tuple[np.ndarray, np.ndarray | None]:
         """Returns the scores of all names, [q, names], and which do not count."""
         shape = len(queries), len(self._names.texts)
-        scores = checked(self._score(queries), shape, self._where)[:, self._names.places]
+        scores = checked(self._score(queries), shape, self._where)[:, self._names.rows]
         scores = scores if np.issubdtype(scores.dtype, np.floating) else scores.astype(np.float64)
         if self._left_out is None:
             return scores, None
@@ -98,11 +103,13 @@ def with_name_notes(task: RankingTask) -> RankingTask:
     """Returns the task with notes on the further names of its targets and on the queries that equal one."""
     texts = [text for names in task.names.values() for text in names]
     further = set(map(str.casefold, texts))
+    about = [text for of_target in task.descriptions.values() for text in of_target]
     equal = sum(query.casefold() in further for query in task.queries)
     shared = sum(count > 1 for count in Counter(map(str.casefold, (*task.targets, *texts))).values())
     effect = "which is left out for it" if task.queries_are_names else "which counts"
     notes = [
-        f"{counted(len(texts), 'further name')} of {counted(len(task.names), 'target')}",
+        *noted(len(texts), "further name", f"of {counted(len(task.names), 'target')}"),
+        *noted(len(about), "description", f"of {counted(len(task.descriptions), 'target')}"),
         *noted(shared, "name", "of several targets, kept for each"),
         *noted(equal, "query", f"equal to a further name, {effect}"),
     ]
@@ -110,11 +117,11 @@ def with_name_notes(task: RankingTask) -> RankingTask:
 
 
 def _further_places(task: RankingTask) -> dict[str, list[int]]:
-    """Returns the places of each further name, case-folded, among all names of the task in their order."""
-    texts, places, starts = task.target_names
-    is_label = np.zeros(len(places), bool)
+    """Returns the places of each further name or description, case-folded, among all of the task in their order."""
+    texts, rows, (starts, _) = task.target_names
+    is_label = np.zeros(len(rows), bool)
     is_label[starts] = True
     found: dict[str, list[int]] = {}
     for place in np.flatnonzero(~is_label).tolist():
-        found.setdefault(texts[places[place]].casefold(), []).append(place)
+        found.setdefault(texts[rows[place]].casefold(), []).append(place)
     return found

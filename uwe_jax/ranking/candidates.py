@@ -13,7 +13,7 @@ from uwe_jax.distributed import parallel
 from uwe_jax.ranking.blocks import bucket
 from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.ranking.target_space import TargetSpace, packed_queries
-from uwe_jax.scoring.names import name_scores
+from uwe_jax.scoring.names import NamePlaces, NameWeights, name_scores
 from uwe_jax.scoring.ragged import Exponentials, PackedTargets, PackedTexts, exponentials, formula, ragged_scores
 from uwe_jax.scoring.tokens import unit_tokens
 
@@ -38,13 +38,13 @@ class CandidateSpace:
 
     Args:
       tokens: raw token embeddings of all names, those of one target next to each other and its label first.
-      starts: position of every target's label, int64 [n].
+      places: of the names.
       settings: of a scorer that does not pool targets.
     """
 
-    def __init__(self, tokens: RaggedTokens, starts: np.ndarray, settings: ScorerSettings):
-        self._tokens, self._starts, self._settings = tokens, starts, settings
-        self._counts = np.diff(starts, append=len(tokens))
+    def __init__(self, tokens: RaggedTokens, places: NamePlaces, settings: ScorerSettings):
+        self._tokens, self._places, self._settings = tokens, places, settings
+        self._counts = np.diff(places.starts, append=len(tokens))
         self._means = TargetSpace.build(tokens.pooled(), settings)
 
     def score_chunks(
@@ -52,7 +52,7 @@ class CandidateSpace:
         queries: RaggedTokens,
         tau_a: tuple[float, float],
         number: int,
-        label_weight: float,
+        weights: NameWeights,
         allowed: np.ndarray | None = None,
         always: Sequence[Iterable[int]] = (),
     ) -> Iterator[tuple[slice, np.ndarray]]:
@@ -60,13 +60,14 @@ class CandidateSpace:
 
         Args:
           number: of candidates per query, at most n: the best targets by the scores of their names' means.
+          weights: of the label and the description in the score of a target.
           allowed: targets that may be candidates, bool [n]; None for all.
           always: by query, targets that are candidates besides.
         """
         for start in range(0, len(queries), _QUERIES):
             rows = slice(start, min(start + _QUERIES, len(queries)))
             by_means = self._means.scores(queries.part(rows.start, rows.stop), tau_a)
-            first = name_scores(by_means, self._starts, label_weight)
+            first = name_scores(by_means, self._places, weights)
             if allowed is not None:
                 first[:, ~allowed] = -np.inf
             scores = np.full_like(by_means, -np.inf)
@@ -74,7 +75,7 @@ class CandidateSpace:
                 best = np.argpartition(-first[at], number - 1)[:number]
                 besides = np.fromiter(always[query] if always else (), np.int64)
                 targets = np.union1d(best[np.isfinite(first[at, best])], besides)
-                names = run_entries(self._starts[targets], self._counts[targets])
+                names = run_entries(self._places.starts[targets], self._counts[targets])
                 scores[at, names] = self._exact(queries.part(query, query + 1), names, tau_a)
             yield rows, scores
 

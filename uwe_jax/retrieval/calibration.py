@@ -52,7 +52,8 @@ class Subject:
       fingerprint: of the model.
       scorer: of the model, with its sides and temperatures.
       max_tokens: of a text.
-      label_weight, words, clean_queries: see `RankSettings`; `label_weight` is 1 where no target has several names.
+      label_weight, description_weight, words, clean_queries: see `RankSettings`; `label_weight` is 1 where no target
+        has several names, and `description_weight` 0 where none has a description.
       names: whether targets have several names.
       targets: number of them.
       sketch: of all names, by which other targets are told from these (`uwe_jax.retrieval.sketch`).
@@ -68,27 +69,38 @@ class Subject:
     names: bool
     targets: int
     sketch: tuple[str, ...]
+    description_weight: float = 0.0
 
     @property
     def settings(self) -> RankSettings:
         """The settings of the rankings."""
-        return RankSettings(self.label_weight, self.words, self.clean_queries)
+        return RankSettings(self.label_weight, self.description_weight, self.words, self.clean_queries)
 
     @classmethod
-    def of(cls, origin: Origin, how: RankSettings, targets: int, names: bool, sketch: tuple[str, ...]) -> Subject:
+    def of(
+        cls,
+        origin: Origin,
+        how: RankSettings,
+        targets: int,
+        names: bool,
+        sketch: tuple[str, ...],
+        descriptions: bool = False,
+    ) -> Subject:
         """Takes it from a model, its settings and its targets."""
         weight = how.label_weight if names else 1.0
         model = (origin.model, origin.fingerprint, scorer_text(origin.scorer, digits=4), origin.max_tokens)
-        return cls(*model, weight, how.words, how.clean_queries, names, targets, sketch)
+        described = how.description_weight if descriptions else 0.0
+        return cls(*model, weight, how.words, how.clean_queries, names, targets, sketch, described)
 
     @classmethod
     def of_index(cls, space: Any, origin: Origin, how: RankSettings) -> Subject:
         """Takes it from an index, too."""
-        return cls.of(origin, how, len(space), space.several, space.sketch)
+        return cls.of(origin, how, len(space), space.several, space.sketch, space.described)
 
     def unlike(self, other: Subject) -> str:
         """Returns the first difference to what is ranked now, `other`, as a phrase; "" where there is none."""
-        for name in ("fingerprint", "scorer", "max_tokens", "names", "label_weight", "words", "clean_queries"):
+        weights = ("label_weight", "description_weight", "words")
+        for name in ("fingerprint", "scorer", "max_tokens", "names", *weights, "clean_queries"):
             if (there := getattr(self, name)) != (here := getattr(other, name)):
                 return (
                     f"its {name} is {there}{f' ({self.model})' if name == 'fingerprint' else ''}, and here it is {here}"

@@ -31,6 +31,7 @@ from uwe_jax.scoring.ragged import is_pooled
 from uwe_jax.scoring.scorers import target_share
 from uwe_jax.scoring.softmax import TINY
 
+_ROUNDING = 2e-3  # of scores whose tokens are stored in float16 or int8; a description changes a target's by more
 _BEST, _WIDTH = 3, 80  # target tokens in a row of a table, and characters of its lines
 # Inches: of a cell, of the smallest cell, of the margins, and of a side before its cells shrink.
 _CELL_WIDTH, _CELL_HEIGHT, _LEAST_CELL, _MARGIN, _LARGEST = 0.75, 0.36, 0.3, 2.6, 16.0
@@ -92,8 +93,8 @@ class Explanation:
     def _title(self) -> str:
         place = f"number {self.rank:,}" if self.rank else "not among the first 100"
         score = f"Score {self.score:.4f} ({self.scorer})"
-        if self.hit is not None and self.hit.name:
-            score += f" of this name, {self.hit.score:.4f} with the label's"
+        if self.hit is not None and (self.hit.name or abs(self.hit.score - self.score) > _ROUNDING):
+            score += f" of {'this name' if self.hit.name else 'the label'}, {self.hit.score:.4f} of the target"
         parts = [score, *([f"{place} of {self.of:,}"] if self.of else [])]
         if self.hit is not None and self.hit.probability is not None:
             parts.append(f"probability {self.hit.probability:.2f}")

@@ -22,7 +22,7 @@ from uwe_jax.runtime.options import (
     at_least,
 )
 from uwe_jax.runtime.settings import within
-from uwe_jax.scoring.names import LABEL_WEIGHT
+from uwe_jax.scoring.names import DESCRIPTION_WEIGHT, LABEL_WEIGHT
 
 # Options of `rank` that say how --targets are read.
 _OF_TARGETS = ("kind", "target_column", "id_column", "names", "descriptions", "target_names", "keep", "language")
@@ -68,8 +68,8 @@ class IndexOptions:
       id_column: column of the ids; by default one called id, uri, code or alike, else the texts are the ids.
       names: column of further names of every target, a list or texts separated by line breaks, | or ;; a table may also
         have several rows with one id.
-      descriptions: column of a description of every target, which is one of its names too; of ESCO and of O*NET's
-        occupations: description. By default none.
+      descriptions: column of a description of every target, which has a weight of its own in its score; of ESCO and of
+        O*NET's occupations: description. By default none.
       target_names: take as further names of a target the alternative labels of ESCO, the alternate and reported titles
         of O*NET's occupations, and all rows of a table with one id.
       keep: further column to keep, which hits show and rankings are filtered by; may be repeated; by default all, and
@@ -149,7 +149,8 @@ class RankOptions:
       descriptions: column of --targets with descriptions, as of `uwe-jax index`.
       target_names: rank --targets by several names, as of `uwe-jax index`.
       label_weight: of the label in the score of a target with several names, 0 to 1; the rest is the best name's.
-      words: weight of words in common, 0 to 1, which is added to the model's score; 0 ranks by the model alone.
+      description_weight: of the best description in the score of a target with descriptions, 0 to 1.
+      words: weight of words in common, 0 to 1, which is added to the model's score for queries of at least 7 words.
       clean_queries: score queries without list bullets and gender markers such as (m/f/d).
       keep: further column of --targets, as of `uwe-jax index`; may be repeated.
       language: of the labels of --targets where they are ESCO's, as of `uwe-jax index`.
@@ -187,6 +188,7 @@ class RankOptions:
     descriptions: str = ""
     target_names: bool = True
     label_weight: float = LABEL_WEIGHT
+    description_weight: float = DESCRIPTION_WEIGHT
     words: float = 0.0
     clean_queries: bool = True
     keep: Repeated = ()
@@ -208,6 +210,7 @@ class RankOptions:
     def __post_init__(self) -> None:
         at_least(1, top_k=self.top_k, candidates=self.candidates)
         within("--label-weight", self.label_weight, 0, 1)
+        within("--description-weight", self.description_weight, 0, 1)
         within("--words", self.words, 0, 1)
         within("--min-probability", self.min_probability or 0, 0, 1)
         if not math.isfinite(self.min_score or 0):

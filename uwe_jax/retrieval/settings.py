@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 
 from uwe_jax.retrieval.store.columns import Where
 from uwe_jax.runtime.settings import within
-from uwe_jax.scoring.names import LABEL_WEIGHT
+from uwe_jax.scoring.names import DESCRIPTION_WEIGHT, LABEL_WEIGHT, NameWeights
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,7 @@ class RankSettings:
 
     Attributes:
       label_weight: of the label's score in that of a target with several names, 0 to 1; see `uwe_jax.scoring.names`.
+      description_weight: of the best description's score in that of a target with descriptions, 0 to 1.
       words: weight of words in common with a name in its score, 0 to 1; see `uwe_jax.scoring.words`.
       clean_queries: score queries without bullets and gender markers, see `uwe_jax.data.text.without_marks`.
       candidates: targets per query that are scored exactly, at least as many as hits: those whose names have the best
@@ -26,14 +27,21 @@ class RankSettings:
     """
 
     label_weight: float = LABEL_WEIGHT
+    description_weight: float = DESCRIPTION_WEIGHT
     words: float = 0.0
     clean_queries: bool = True
     candidates: int | None = None
 
     def __post_init__(self) -> None:
         within("label_weight", self.label_weight, 0, 1)
+        within("description_weight", self.description_weight, 0, 1)
         within("words", self.words, 0, 1)
         within("candidates", 1 if self.candidates is None else self.candidates, 1)
+
+    @property
+    def weights(self) -> NameWeights:
+        """The weights in the score of a target with several names."""
+        return NameWeights(self.label_weight, self.description_weight)
 
     @classmethod
     def of(cls, options: Any) -> RankSettings:

@@ -59,7 +59,7 @@ def read_targets(
       version: of ESCO or O*NET; "" takes the newest.
       keep: further columns of a table; empty keeps all that hold one value per row, and only "" none.
       names: column of a table with further names of every target: a list, or texts separated by line breaks, | or ;.
-      descriptions: column of a table with a description of every target, a name of another role; of ESCO and of
+      descriptions: column of a table with a description of every target, a text of another role; of ESCO and of
         O*NET's occupations only "description".
       target_names: whether targets have several names, in a table those of all rows with one id.
       flags: of the running command that name these columns and the kind, for messages.

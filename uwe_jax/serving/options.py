@@ -19,7 +19,7 @@ from uwe_jax.retrieval.options import parse_index
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import OptionalInt, OptionalPath, Repeated, at_least
 from uwe_jax.runtime.settings import within
-from uwe_jax.scoring.names import LABEL_WEIGHT
+from uwe_jax.scoring.names import DESCRIPTION_WEIGHT, LABEL_WEIGHT
 
 VARIABLE = "UWE_JAX_API_KEY"
 _SHORTEST = 16
@@ -81,7 +81,8 @@ class ServiceOptions:
       allowed_host: a name under which the service may be called; may be repeated.
       trusted_proxy: an address whose X-Forwarded-For is believed; may be repeated.
       label_weight: of the label in the score of a target with several names, 0 to 1; the rest is the best name's.
-      words: weight of words in common, 0 to 1, which is added to the model's score; 0 ranks by the model alone.
+      description_weight: of the best description in the score of a target with descriptions, 0 to 1.
+      words: weight of words in common, 0 to 1, which is added to the model's score for queries of at least 7 words.
       clean_queries: score queries without list bullets and gender markers such as (m/f/d).
       candidates: as of `uwe-jax rank`.
       skill_filter: of the sentences of a vacancy: one that is no requirement (company, benefits) has no hits. shipped
@@ -101,6 +102,7 @@ class ServiceOptions:
     allowed_host: Repeated = ()
     trusted_proxy: Repeated = ()
     label_weight: float = LABEL_WEIGHT
+    description_weight: float = DESCRIPTION_WEIGHT
     words: float = 0.0
     clean_queries: bool = True
     candidates: OptionalInt = None
@@ -111,6 +113,7 @@ class ServiceOptions:
 
     def __post_init__(self):
         within("--label-weight", self.label_weight, 0, 1)
+        within("--description-weight", self.description_weight, 0, 1)
         within("--words", self.words, 0, 1)
         at_least(1, candidates=self.candidates)
         if len(self.indexes) < len(self.index):

@@ -13,11 +13,11 @@ from jaxtyping import Int, Num
 from uwe_jax.data.truncation import Truncation
 from uwe_jax.evaluation.ranker import Ranker, Score, truncation
 from uwe_jax.evaluation.target_names import NamesScore
-from uwe_jax.evaluation.tasks.task import TargetNames
+from uwe_jax.evaluation.tasks.names import TargetNames
 from uwe_jax.retrieval.skill_filter import SkillFilter
 from uwe_jax.runtime.progress import progress
 from uwe_jax.scoring.calibration import Platt
-from uwe_jax.scoring.names import LABEL_WEIGHT
+from uwe_jax.scoring.names import NameWeights
 from uwe_jax.sources.taxonomy import Taxonomy
 from uwe_jax.sources.vacancies.job import ChunkDone, TaggingJob, read_records, write_parts
 from uwe_jax.sources.vacancies.lines import BY_MODEL, Found, add_skills
@@ -40,7 +40,7 @@ def tag_by_model(
     threshold: float,
     top_k: int,
     aliases: bool = True,
-    label_weight: float = LABEL_WEIGHT,
+    weights: NameWeights = NameWeights(),  # noqa: B008 (immutable)
     platt: Platt | None = None,
     skill_filter: SkillFilter | None = None,
 ) -> ChunkDone:
@@ -52,7 +52,7 @@ def tag_by_model(
       threshold: least score, on the ranker's own scale, or least probability with `platt`.
       top_k: skills of a sentence, at most.
       aliases: score a skill by its label and its best name, see `uwe_jax.scoring.names`; else by its label.
-      label_weight: of the label's score.
+      weights: of the label's score.
       platt: from scores to probabilities.
       skill_filter: for the ranker, which then ranks only sentences that are taken to have a skill.
 
@@ -68,7 +68,7 @@ def tag_by_model(
         for note in counts.unknown_notes("skill name"):
             LOG.warning(f"{ranker.name}: {note}")
         read = Truncation(0)
-        scores = NamesScore(ranker, names, label_weight, f"{ranker.name} on sentences of vacancies")
+        scores = NamesScore(ranker, names, weights, f"{ranker.name} on sentences of vacancies")
         choose = partial(best, top_k=top_k, least=threshold, platt=platt)
         for number in progress(left, label=f"tagging with {ranker.name}", unit="chunk"):
             done, counts = _tag_chunk(job, number, taxonomy, ranker, scores, choose, platt, skill_filter)

@@ -199,7 +199,7 @@ def tag(options: TaggingOptions) -> None:
                 threshold=threshold,
                 top_k=options.top_k,
                 aliases=options.aliases,
-                label_weight=how.label_weight,
+                weights=how.weights,
                 platt=held.platt if held else None,
                 skill_filter=chosen,
             )

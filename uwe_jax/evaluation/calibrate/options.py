@@ -9,7 +9,7 @@ from typing import Literal
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import NameList, OptionalFloat, OptionalPath, Repeated, RepeatedPath, at_least
 from uwe_jax.runtime.settings import within
-from uwe_jax.scoring.names import LABEL_WEIGHT
+from uwe_jax.scoring.names import DESCRIPTION_WEIGHT, LABEL_WEIGHT
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class CalibrateOptions:
       depth: hits per query that are judged.
       max_queries: queries per task or file, the same ones every time; 0 takes all.
       label_weight: of the label in the score of a target with several names, as rankings will have it.
+      description_weight: of the best description in the score of a target with descriptions, 0 to 1.
       words: weight of words in common, as rankings will have it.
       clean_queries: score queries without list bullets and gender markers, as rankings will.
       esco_version: of tasks, such as 1.1.1; by default the newest in the folders.
@@ -62,6 +63,7 @@ class CalibrateOptions:
     depth: int = 10
     max_queries: int = 2000
     label_weight: float = LABEL_WEIGHT
+    description_weight: float = DESCRIPTION_WEIGHT
     words: float = 0.0
     clean_queries: bool = True
     esco_version: str = ""
@@ -82,6 +84,7 @@ class CalibrateOptions:
         at_least(1, depth=self.depth)
         at_least(0, max_queries=self.max_queries)
         within("--label-weight", self.label_weight, 0, 1)
+        within("--description-weight", self.description_weight, 0, 1)
         within("--words", self.words, 0, 1)
         within("--precision", self.precision or 0, 0, 1)
         within("--min-probability", self.min_probability or 0, 0, 1)

@@ -65,6 +65,7 @@ def calibrate(options: CalibrateOptions) -> None:
         cache_dir=cache_folder(options.cache_dir),
         max_tokens=index.origin.max_tokens,
         label_weight=how.label_weight,
+        description_weight=how.description_weight,
         words=how.words,
         clean_queries=how.clean_queries,
     )

@@ -132,8 +132,8 @@ def _esco_skills(sources: TaskSources, version: str | None = None) -> _Skills:
 def _vocabulary(path: Path | None, sources: TaskSources) -> _Skills:
     """Returns the same of `ANNOTATED_VERSION`, else, in English, of the list beside the annotations.
 
-    The published list comes second, since it lacks the commas of some thirty labels. It has no names of its own: those
-    of another release are taken, by label.
+    The published list comes second, since it lacks the commas of some thirty labels. It has no names and
+    descriptions of its own: those of another release are taken, by label.
     """
     try:
         return _esco_skills(sources, ANNOTATED_VERSION)
@@ -145,10 +145,10 @@ def _vocabulary(path: Path | None, sources: TaskSources) -> _Skills:
     labels = [row["text"] for _, row in table_rows(beside, ["text"], problems)]
     problems.check()
     try:
-        names = _esco_skills(sources, "")[0]["names"] if sources.names else []
+        more = _esco_skills(sources, "")[0] if sources.names or sources.descriptions else {}
     except TaskDataMissing:
-        names = []
-    return {"targets": labels, "names": names}, str, VOCABULARY
+        more = {}
+    return {**more, "targets": labels}, str, VOCABULARY
 
 
 SPECS = (

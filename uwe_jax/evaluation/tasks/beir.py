@@ -2,7 +2,7 @@
 
 | file | content |
 |---|---|
-| corpus.jsonl | `_id`, `title`, `text` of every target; `names` holds further names |
+| corpus.jsonl | `_id`, `title`, `text` of every target; `names` holds further names, `description` a description |
 | queries.jsonl | `_id`, `text`, of all splits |
 | qrels/SPLIT.tsv | `query-id`, `corpus-id`, `score`, the grade: a judgement per row |
 
@@ -17,11 +17,20 @@ import io
 import re
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from uwe_jax.data.text import normalise
-from uwe_jax.evaluation.tasks.folder import DEFAULTS, names_if_asked, read_settings, read_texts, stem_of, task_file
+from uwe_jax.evaluation.tasks.folder import (
+    DEFAULTS,
+    Further,
+    further_if_asked,
+    read_settings,
+    read_texts,
+    stem_of,
+    task_file,
+)
 from uwe_jax.evaluation.tasks.qrels import Qrels, read_qrels
 from uwe_jax.evaluation.tasks.task import RankingTask, TaskContent, TaskSources, TaskSpec
 from uwe_jax.runtime.errors import UserError
@@ -62,9 +71,9 @@ def beir_task(folder: Path, only: Path | None = None) -> TaskSpec:
     files = {stated_split([_split_name(only)]) or _split_name(only): only} if only else _splits(folder)
     problems = Problems(str(folder))
     queries = read_texts(task_file(folder, "queries", _EXPECTED), "query", problems)
-    names: dict[str, list[str]] = {}
+    further = Further({}, {})
     parts = _PARTS[settings["corpus_text"]]
-    targets = read_texts(task_file(folder, "corpus", _EXPECTED), "target", problems, names, parts)
+    targets = read_texts(task_file(folder, "corpus", _EXPECTED), "target", problems, further, parts)
     problems.check()
 
     def read(sources: TaskSources, split: str) -> TaskContent:
@@ -81,7 +90,6 @@ def beir_task(folder: Path, only: Path | None = None) -> TaskSpec:
             *noted(negative, "judgement", "below 0 taken as not relevant"),
             *noted(len(queries) - len(content["pairs"]), "query", f"without a judgement in {path.name}"),
         ]
-        further = [(targets[number], texts) for number, texts in names.items()]
         threshold, origin = settings["threshold"], f"{folder}, {path.name}"
         whole = TaskContent(
             **content,
@@ -89,10 +97,10 @@ def beir_task(folder: Path, only: Path | None = None) -> TaskSpec:
             origin=origin,
             notes=notes,
             merge_queries=False,
-            names=further,
+            **further.of(targets),
             threshold=threshold,
         )
-        return names_if_asked(whole, sources)
+        return further_if_asked(whole, sources)
 
     name = f"{folder.name}_{_split_name(only)}" if only else folder.name
     kinds = (settings["query_kind"], settings["target_kind"])
@@ -125,11 +133,13 @@ def write_beir(folder: Path, task: RankingTask) -> None:
 
     Targets that were joined have the first of their ids, and the queries of the task are all.
     """
-    names = ({"names": list(task.names[text])} if text in task.names else {} for text in task.targets)
-    corpus = [
-        {"_id": number, "title": text, "text": "", **further}
-        for number, text, further in zip(task.corpus_ids, task.targets, names, strict=True)
-    ]
+    corpus: list[dict[str, Any]] = []
+    for number, text in zip(task.corpus_ids, task.targets, strict=True):
+        corpus.append({"_id": number, "title": text, "text": ""})
+        if text in task.names:
+            corpus[-1]["names"] = list(task.names[text])
+        if text in task.descriptions:
+            corpus[-1]["description"] = " ".join(task.descriptions[text])
     queries = [{"_id": number, "text": text} for number, text in zip(task.query_ids, task.queries, strict=True)]
     settings = {key: getattr(task, key) for key in DEFAULTS}
     relevant = task.relevant

@@ -193,10 +193,15 @@ def labels_of(release: EscoRelease, role: str) -> dict[str, str]:
 
 
 def targets_of(release: EscoRelease, role: str, sources: TaskSources) -> dict[str, Any]:
-    """Returns the `targets` of `TaskContent`, and their alternative labels as its `names` where the sources ask."""
+    """Returns `targets` of `TaskContent`, and alternative labels and descriptions of these where the sources ask."""
     labels, concepts = labels_of(release, role), read_concepts(release, role)
-    names = [(label, concepts.alternatives_of(uri)) for uri, label in labels.items()] if sources.names else []
-    return {"targets": labels.values(), "names": names}
+    found: dict[str, Any] = {"targets": labels.values()}
+    if sources.names:
+        found["names"] = [(label, concepts.alternatives_of(uri)) for uri, label in labels.items()]
+    if sources.descriptions:
+        about = read_concepts(release, role, descriptions=True).descriptions
+        found["descriptions"] = [(label, [about[uri]]) for uri, label in labels.items()]
+    return found
 
 
 @lru_cache(maxsize=2)  # the stamps are a part of its key: changed files are read again

@@ -3,7 +3,8 @@
 | file | columns |
 |---|---|
 | queries | id, text |
-| targets | id, text: the full target space; rows that repeat an id, and a column `names`, hold further names |
+| targets | id, text: the full target space; rows that repeat an id, and a column `names`, hold further names, and a \
+column `description` a description |
 | relevant | query_id, target_id[, grade or score]: one target of a query per row. With grades, whole numbers from 0, \
 relevance is graded; else a target is relevant unless its score is 0 or less |
 
@@ -18,7 +19,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from uwe_jax.data.text import normalise
 from uwe_jax.evaluation.tasks.grades import EXPECTED_GRADE, MAX_GRADE, read_grade
@@ -59,8 +60,8 @@ def task_folder(folder: Path) -> TaskSpec:
     settings = read_settings(folder)
     problems = Problems(str(folder))
     queries = read_texts(task_file(folder, "queries"), "query", problems)
-    names: dict[str, list[str]] = {}
-    targets = read_texts(task_file(folder, "targets"), "target", problems, names)
+    further = Further({}, {})
+    targets = read_texts(task_file(folder, "targets"), "target", problems, further)
     problems.check()  # else every row that refers to a broken one would be reported too
     qrels = Qrels(queries, targets, problems)
     irrelevant = _read_relevant(folder, qrels, problems)
@@ -72,22 +73,40 @@ def task_folder(folder: Path) -> TaskSpec:
         notes=noted(irrelevant, "row", "with a score of 0 or less left out"),
         merge_queries=False,
         threshold=settings["threshold"],
-        names=[(targets[number], texts) for number, texts in names.items()],
+        **further.of(targets),
         **qrels.content(),
     )
     kinds = (settings["query_kind"], settings["target_kind"])
     title = normalise(settings["title"]) or name
-    spec = TaskSpec(name, title, "", kinds, ("all",), lambda sources, _: names_if_asked(content, sources), str(folder))
+    spec = TaskSpec(
+        name, title, "", kinds, ("all",), lambda sources, _: further_if_asked(content, sources), str(folder)
+    )
     spec.load(TaskSources((), folder), "all")  # reports what cannot be ranked
     return spec
 
 
-def names_if_asked(content: TaskContent, sources: TaskSources) -> TaskContent:
-    """Returns the content, with the number of further names of targets instead of these, unless the sources ask."""
-    if sources.names:
-        return content
-    unused = noted(sum(len([*texts]) for _, texts in content.names), "further name", "of targets not used")
-    return dataclasses.replace(content, names=(), notes=[*content.notes, *unused])
+class Further(NamedTuple):
+    """Further texts of targets by their ids."""
+
+    names: dict[str, list[str]]
+    descriptions: dict[str, list[str]]
+
+    def of(self, targets: Mapping[str, str]) -> dict[str, Any]:
+        """Returns `names` and `descriptions` of `TaskContent`, given the labels by id."""
+        return {
+            what: [(targets[number], texts) for number, texts in found.items()]
+            for what, found in self._asdict().items()
+        }
+
+
+def further_if_asked(content: TaskContent, sources: TaskSources) -> TaskContent:
+    """Returns the content, with the number of further texts of targets instead of these, unless the sources ask."""
+    for what, noun in (("names", "further name"), ("descriptions", "description")):
+        if not getattr(sources, what):
+            unused = noted(sum(len([*texts]) for _, texts in getattr(content, what)), noun, "of targets not used")
+            left_out: dict[str, Any] = {what: (), "notes": [*content.notes, *unused]}
+            content = dataclasses.replace(content, **left_out)
+    return content
 
 
 def _read_relevant(folder: Path, qrels: Qrels, problems: Problems) -> int:
@@ -142,7 +161,7 @@ def read_texts(
     file: tuple[Path, str],
     role: str,
     problems: Problems,
-    names: dict[str, list[str]] | None = None,
+    further: Further | None = None,
     parts: Sequence[str] = (),
 ) -> dict[str, str]:
     """Reads texts by id, in their order.
@@ -150,12 +169,12 @@ def read_texts(
     Args:
       file: its path, and its name for messages.
       role: of the column `text`, of `NAMES`.
-      names: takes further texts of an id and its column `names`; None refuses them.
+      further: takes further texts of an id, its column `names` and its `description`; None refuses them.
       parts: columns that make up a text, any of which may be missing, instead of `text`.
     """
     texts: dict[str, str] = {}
     places: dict[str, str] = {}
-    optional = ({} if names is None else {"names": "list"}) | dict.fromkeys(parts, "text")
+    optional = ({} if further is None else {"names": "list", "description": "text"}) | dict.fromkeys(parts, "text")
     roles = {"id": "id", "names": "aliases"} | ({} if parts else {"text": role})
     columns = {"id": "id"} if parts else TEXTS
     for place, row in read_rows(*file, columns, problems, optional=optional, roles=roles):
@@ -164,15 +183,19 @@ def read_texts(
             problems.add(place, f"no id beside {shorten(text)}", "an id that no other row has")
         elif not text:
             problems.add(place, f"an empty text for id {shorten(number)}", "a text")
-        elif number in texts and (names is None or text == texts[number]):
-            expected = "an id once" if names is None else "an id once, or another name"
+        elif number in texts and (further is None or text == texts[number]):
+            expected = "an id once" if further is None else "an id once, or another name"
             problems.add(place, f"id {shorten(number)} again (first in {places[number]})", expected)
         else:
-            further = [text] if number in texts else []
+            again = [text] if number in texts else []
             texts.setdefault(number, text)
             places.setdefault(number, place)
-            if names is not None and (further := [*further, *(row["names"] or [])]):
-                names.setdefault(number, []).extend(further)
+            if further is None:
+                continue
+            if names := [*again, *(row["names"] or [])]:
+                further.names.setdefault(number, []).extend(names)
+            if about := normalise(row["description"] or ""):
+                further.descriptions.setdefault(number, []).append(about)
     return texts
 
 

@@ -84,7 +84,13 @@ def _content(release: OnetRelease, relation: _Relation, sources: TaskSources) ->
     names = [(targets[code], [title]) for code, title in named if code in targets]
     are_names = relation.names is relation.table
     all_notes = [*notes, *left_out]
-    return TaskContent(pairs, targets.values(), str(release), all_notes, names=names, queries_are_names=are_names)
+    about = release.rows(tables.DESCRIPTIONS) if relation.targets is tables.OCCUPATIONS and sources.descriptions else []
+    return TaskContent(
+        *(pairs, targets.values(), str(release), all_notes),
+        names=names,
+        queries_are_names=are_names,
+        descriptions=[(title, [text]) for _, title, text in about],
+    )
 
 
 SPECS = tuple(

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from uwe_jax.data.graph import edge_matrix
-from uwe_jax.data.ragged import run_offsets
 from uwe_jax.data.text import normalise
 from uwe_jax.evaluation.tasks.grades import grade_matrix, notes_on_grades
 from uwe_jax.evaluation.tasks.languages import UNKNOWN, Pair
+from uwe_jax.evaluation.tasks.names import TargetNames
 from uwe_jax.retrieval.store.names import Name, distinct_names
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.statistics import fixed_sample
@@ -33,27 +31,6 @@ GROUPS = (
     "skill_extraction",
     "skill_similarity",
 )
-
-
-class TargetNames(NamedTuple):
-    """The names of a task's targets, those of one target next to each other and its label first.
-
-    Attributes:
-      texts: distinct, in the order in which they occur first.
-      places: int [names], the position in `texts` of every name; targets may share a name.
-      starts: int [n], the position in `places` of every target's label.
-    """
-
-    texts: tuple[str, ...]
-    places: np.ndarray
-    starts: np.ndarray
-
-    @classmethod
-    def of(cls, of_targets: Sequence[Sequence[str]]) -> TargetNames:
-        """Returns the names of targets, of each its label and its further names."""
-        place_of = {text: place for place, text in enumerate(dict.fromkeys(itertools.chain(*of_targets)))}
-        places = np.array([place_of[text] for texts in of_targets for text in texts])
-        return cls(tuple(place_of), places, run_offsets(np.array([*map(len, of_targets)]))[:-1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +52,7 @@ class RankingTask:
       origin: of the data, such as ESCO v1.1.1 (en).
       notes: a phrase with a number for everything that was left out or joined.
       names: further names of targets, distinct, by the target's text; targets without any are missing.
+      descriptions: of targets, likewise.
       queries_are_names: the queries are further names of their targets: a name that equals the query, whatever its
         case, does not count for this query.
       family, languages: name of the task in all its languages, empty is `name`; those of queries and targets.
@@ -98,6 +76,7 @@ class RankingTask:
     threshold: int = 1
     family: str = ""
     languages: Pair = UNKNOWN
+    descriptions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def grades(self) -> np.ndarray | None:
@@ -110,10 +89,16 @@ class RankingTask:
         first = {place: number for number, place in reversed([*self.target_ids.items()])}
         return tuple(first[place] for place in range(len(self.targets)))
 
+    @property
+    def several(self) -> bool:
+        """Tells whether targets have more texts than their labels."""
+        return bool(self.names or self.descriptions)
+
     @cached_property
     def target_names(self) -> TargetNames:
-        """All names of all targets, their labels included."""
-        return TargetNames.of([(target, *self.names.get(target, ())) for target in self.targets])
+        """All names of all targets, their labels included, and their descriptions."""
+        names = [(target, *self.names.get(target, ())) for target in self.targets]
+        return TargetNames.of(names, [self.descriptions.get(target, ()) for target in self.targets])
 
     def select(self, keep: np.ndarray, note: str) -> RankingTask:
         """Returns the task with the queries at positions `keep`, int [k], and a further note."""
@@ -143,7 +128,7 @@ class TaskSources:
       esco_version: such as 1.1.1; empty takes the newest complete one.
       language: of the labels, as in skills_en.csv; query_language: of the queries, empty for `language`.
       offline: never access the hub.
-      names: read the further names of targets as well.
+      names, descriptions: read the further names, and the descriptions, of targets as well.
       flags: of the running command for language and version of ESCO, for messages.
     """
 
@@ -153,6 +138,7 @@ class TaskSources:
     language: str = "en"
     offline: bool = False
     names: bool = False
+    descriptions: bool = False
     query_language: str = ""
     flags: tuple[str, ...] = ()
 
@@ -177,6 +163,7 @@ class TaskContent:
       merge_queries: join equal queries and their labels; else every pair is a query of its own.
       names: targets and their further names. Those of equal targets are joined; a name that equals its target or
         another name of it, whatever its case, is dropped.
+      descriptions: targets and their descriptions, likewise.
       queries_are_names, threshold: see `RankingTask`.
       grades: of every pair, one per label, from 0 to `grades.MAX_GRADE`; empty where relevance is binary. Labels of
         grade 0 are not relevant. Of a repeated label of a query the first one counts.
@@ -195,6 +182,7 @@ class TaskContent:
     grades: Sequence[Sequence[int]] = ()
     query_ids: Sequence[str] = ()
     target_ids: Sequence[str] = ()
+    descriptions: Iterable[tuple[str, Iterable[str]]] = ()
 
 
 @dataclass(frozen=True)
@@ -308,6 +296,7 @@ def _made(spec: TaskSpec, split: str, content: TaskContent) -> RankingTask:
         _further_names(content.names, position),
         content.queries_are_names,
         content.threshold,
+        descriptions=_further_names(content.descriptions, position),
     )
 
 

@@ -23,15 +23,15 @@ from uwe_jax.retrieval.limits import check_words
 from uwe_jax.retrieval.qdrant.calibrated import read_calibration_of, write_calibration_of
 from uwe_jax.retrieval.qdrant.connection import Store, library
 from uwe_jax.retrieval.qdrant.query_vectors import query_vectors
-from uwe_jax.retrieval.qdrant.stored import Stored, aliases, check_name, field, find, unfinished
+from uwe_jax.retrieval.qdrant.stored import Stored, aliases, check_name, field, find, names_in, unfinished
 from uwe_jax.retrieval.qdrant.upload import content_digest, switch, to_replace, upload
 from uwe_jax.retrieval.settings import DEFAULT, RankSettings
-from uwe_jax.retrieval.store.columns import COMPARED, Where, alternatives, check_column, unknown_value
+from uwe_jax.retrieval.store.columns import COMPARED, DESCRIPTION, Where, alternatives, check_column, unknown_value
 from uwe_jax.retrieval.store.names import Name, exact_first, no_target
 from uwe_jax.retrieval.store.searchable import Hit
 from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.scoring.names import matched_name, name_scores
+from uwe_jax.scoring.names import NamePlaces, name_scores, name_shares
 from uwe_jax.scoring.ragged import formula
 
 _PER_HIT, _LEAST = 10, 100  # default candidates per hit, and at least
@@ -66,7 +66,7 @@ class QdrantIndex:
         self.origin = stored.origin
         self.columns = stored.columns
         self.candidates = candidates
-        self.several, self.sketch = bool(stored.names), stored.sketch
+        self.several, self.described, self.sketch = bool(stored.names), stored.described, stored.sketch
         self.calibration = read_calibration_of(store, collection)
 
     @classmethod
@@ -94,7 +94,8 @@ class QdrantIndex:
             parts.append(json.dumps([*zip(space.names, space.roles, strict=True)]))
         digest = content_digest(tokens, space.texts, space.ids, repr(space.origin), _DTYPE, *parts)
         names = len(space.names) if space.roles else 0
-        stored = Stored(space.origin, len(space), tokens.width, _DTYPE, digest, tuple(columns), names, space.sketch)
+        about = (tuple(columns), names, space.sketch, space.described)
+        stored = Stored(space.origin, len(space), tokens.width, _DTYPE, digest, *about)
         collection = f"{name}--{digest}"
         store = Store.connect(location, create=True)
         try:
@@ -187,10 +188,11 @@ class QdrantIndex:
                 hits += [[] for _ in named]
                 continue
             targets, found, names = self._read(positions)
-            starts = run_offsets(np.array([len(each) for each in names]))[:-1]
+            starts = run_offsets(np.array([*map(len, names)]))[:-1]
             space = TargetSpace.build(targets, formula(scorer), few_shapes=True)
             scores = space.scores(part, scorer.temperatures)
-            combined = name_scores(scores, starts, how.label_weight)
+            described = np.array([name.role == DESCRIPTION for each in names for name in each])
+            combined = name_scores(scores, NamePlaces(starts, described), how.weights)
             for row, all_scores, candidate, key in zip(combined, scores, named, keys[start:], strict=False):
                 at = np.searchsorted(positions, candidate)
                 exact: dict[int, int] = {}  # the first name that equals the query, by the target's position
@@ -200,15 +202,16 @@ class QdrantIndex:
                         exact[k] = first
                 hits.append([])
                 for k in at[exact_first(at, row[at], exact)][:top_k].tolist():
-                    of_target = all_scores[starts[k] : starts[k] + len(names[k])]
-                    name, role = names[k][exact.get(k, matched_name(of_target, how.label_weight))]
+                    own = slice(starts[k], starts[k] + len(names[k]))
+                    parts = name_shares(all_scores[own], how.weights, described[own])
+                    name, role = names[k][exact.get(k, parts.matched)]
                     matched = {"name": name if role else "", "exact": k in exact, "role": role}
                     hits[-1].append(found[k]._replace(score=float(row[k]), **matched))
         return hits
 
     def names_of(self, target: str) -> list[Name]:
         """Returns the names of the target with an id; see `Searchable.names_of`."""
-        return [Name(text, role) for text, role, _ in _names(self._payload(target))]
+        return [Name(text, role) for text, role, _ in names_in(self._payload(target))]
 
     def columns_of(self, target: str) -> dict[str, str]:
         """Returns the values of a target in the further columns; see `Searchable.columns_of`."""
@@ -305,15 +308,10 @@ class QdrantIndex:
             np.array(point.vector, np.float32).reshape(-1, self._stored.width)[: len(norm)] * norm[:, None]
             for point, norm in zip(points, norms, strict=True)
         ]
-        named = [_names(point.payload) for point in points]
+        named = [names_in(point.payload) for point in points]
         lengths = np.array([length for each in named for *_, length in each], np.int64)
         tokens = RaggedTokens(np.concatenate(rows), run_offsets(lengths))
         hits = []
         for payload in (point.payload for point in points):
             hits.append(Hit(payload["id"], payload["text"], 0.0, self._values(payload)))
         return tokens, hits, [[Name(text, role) for text, role, _ in each] for each in named]
-
-
-def _names(payload: Mapping[str, Any]) -> list[tuple[str, str, int]]:
-    """Returns text, role and number of vectors of every name of a target, the label first."""
-    return [*map(tuple, payload.get("names", ()))] or [(payload["text"], "", len(payload["norms"]))]

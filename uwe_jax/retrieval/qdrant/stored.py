@@ -48,6 +48,7 @@ class Stored:
       columns: names of the further columns.
       names: number of all names where a target has several, else 0.
       sketch: of all names, see `uwe_jax.retrieval.sketch`; empty of earlier uploads.
+      described: whether targets have descriptions.
     """
 
     origin: Origin
@@ -58,6 +59,7 @@ class Stored:
     columns: tuple[str, ...] = ()
     names: int = 0
     sketch: tuple[str, ...] = ()
+    described: bool = False
 
     @property
     def pooled(self) -> bool:
@@ -77,6 +79,11 @@ class Stored:
 def field(position: int) -> str:
     """Returns the payload field of a further column, by position: the path of a field cannot hold any name."""
     return f"column_{position}"
+
+
+def names_in(payload: Mapping[str, Any]) -> list[tuple[str, str, int]]:
+    """Returns text, role and number of vectors of every name of a target, the label first."""
+    return [*map(tuple, payload.get("names", ()))] or [(payload["text"], "", len(payload["norms"]))]
 
 
 def check_name(name: str) -> None:

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jaxtyping import Float, Int, Num
+from jaxtyping import Bool, Float, Int, Num
 
 from uwe_jax.data.ragged import run_offsets
 from uwe_jax.data.text import name_key
-from uwe_jax.retrieval.store.columns import ALTERNATIVE, Strings
+from uwe_jax.retrieval.store.columns import ALTERNATIVE, DESCRIPTION, Strings
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.tables.problems import shorten
 
@@ -65,6 +65,11 @@ def starts_of(roles: pa.ChunkedArray, ids: pa.ChunkedArray) -> Int[np.ndarray, "
             "copy, or build the index again."
         )
     return np.flatnonzero(labels)
+
+
+def descriptions_of(roles: pa.ChunkedArray) -> Bool[np.ndarray, " names"]:
+    """Tells which of all names are descriptions."""
+    return pc.is_in(roles, pa.array([DESCRIPTION], pa.large_string())).to_numpy()
 
 
 class ExactNames:

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from uwe_jax.config import ScorerSettings
 from uwe_jax.ranking.ragged import RaggedTokens
+from uwe_jax.scoring.names import NamePlaces
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +17,7 @@ class OnDevices:
     """Keeps what is built of the names' tokens; the parts that import jax are imported when they are built."""
 
     tokens: Callable[[], RaggedTokens]  # of all names
-    starts: np.ndarray  # position of every target's label
+    places: NamePlaces
     _building: threading.Lock = field(default_factory=threading.Lock)
     _built: dict[tuple[str, ScorerSettings], Any] = field(default_factory=dict)
 
@@ -35,7 +34,7 @@ class OnDevices:
 
         if is_pooled(scorer.kind, query=False):
             return None
-        return self._kept("candidates", scorer, lambda settings: CandidateSpace(self.tokens(), self.starts, settings))
+        return self._kept("candidates", scorer, lambda settings: CandidateSpace(self.tokens(), self.places, settings))
 
     def _kept(self, what: str, scorer: ScorerSettings, build: Callable[[ScorerSettings], Any]) -> Any:
         from uwe_jax.scoring.ragged import formula

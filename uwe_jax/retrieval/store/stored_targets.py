@@ -19,14 +19,23 @@ from uwe_jax.retrieval.sketch import sketch
 from uwe_jax.retrieval.store.columns import ROLE, Strings, Where, matching, packed, packed_strings, taken
 from uwe_jax.retrieval.store.ids import target_ids
 from uwe_jax.retrieval.store.manifest import Manifest
-from uwe_jax.retrieval.store.names import ExactNames, Name, best, exact_first, no_target, rows_of, starts_of
+from uwe_jax.retrieval.store.names import (
+    ExactNames,
+    Name,
+    best,
+    descriptions_of,
+    exact_first,
+    no_target,
+    rows_of,
+    starts_of,
+)
 from uwe_jax.retrieval.store.on_devices import OnDevices
 from uwe_jax.retrieval.store.quantise import DTYPES, check_dtype, quantise, restore
 from uwe_jax.retrieval.store.searchable import Hit, Origin
 from uwe_jax.retrieval.store.segment import Part, Segment, joined_columns
 from uwe_jax.retrieval.store.writing import creating
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.scoring.names import matched_name, name_scores, weighted
+from uwe_jax.scoring.names import NamePlaces, name_scores, name_shares
 from uwe_jax.scoring.words import Words
 
 
@@ -80,7 +89,9 @@ class Index:
             columns = {name: column.take(rows) for name, column in columns.items()}
         self.ids, self.texts = Strings(ids), texts
         self.columns = {name: Strings(column) for name, column in columns.items()}
-        self.on_devices = OnDevices(lambda: self.tokens, starts)
+        described = None if roles is None else descriptions_of(roles)
+        self._places = NamePlaces(starts, described)
+        self.on_devices = OnDevices(lambda: self.tokens, self._places)
 
     @classmethod
     def from_tokens(
@@ -134,6 +145,11 @@ class Index:
     def several(self) -> bool:
         """Tells whether targets have several names."""
         return self.starts is not None
+
+    @property
+    def described(self) -> bool:
+        """Tells whether targets have descriptions."""
+        return self._places.descriptions is not None and bool(self._places.descriptions.any())
 
     @cached_property
     def sketch(self) -> tuple[str, ...]:
@@ -212,28 +228,29 @@ class Index:
         number = max(how.candidates or len(self), top_k)
         chosen = self.on_devices.candidates(scorer) if number < len(self) else None
         if chosen:
-            chunks = chosen.score_chunks(queries, scorer.temperatures, number, how.label_weight, allowed, exact)
+            chunks = chosen.score_chunks(queries, scorer.temperatures, number, how.weights, allowed, exact)
         elif self.starts is None and not how.words:
             return self._by_text(queries, min(top_k, len(self)), scorer, allowed, exact)
         else:
             chunks = self.on_devices.all(scorer).score_chunks(queries, scorer.temperatures)
-        starts = np.arange(len(self)) if self.starts is None else self.starts
+        described = self._places.descriptions
         hits: list[list[Hit]] = []
         for queried, scores in chunks:
             lexical = np.broadcast_to(np.float32(0), scores.shape)
             if how.words:
                 lexical = np.float32(how.words) * self.words.scores(texts[queried])
                 scores = scores + lexical
-            combined = name_scores(scores, starts, how.label_weight)
+            combined = name_scores(scores, self._places, how.weights)
             if allowed is not None:
                 combined[:, ~allowed] = -np.inf
             for row, more, targets, same in zip(scores, lexical, combined, exact[queried], strict=True):
                 hits.append([])
                 for at in best(targets, top_k, same).tolist():
                     names = self.name_rows(at)
-                    matched = names.start + matched_name(row[names], how.label_weight)
-                    part = float(weighted(more[names.start], more[matched], how.label_weight))
-                    hits[-1].append(self._hit(at, float(targets[at]), same.get(at, matched), at in same, part))
+                    parts = name_shares(row[names], how.weights, None if described is None else described[names])
+                    name = same.get(at, names.start + parts.matched)
+                    part = float(parts.shares @ more[names])
+                    hits[-1].append(self._hit(at, float(targets[at]), name, at in same, part))
         return hits
 
     def _by_text(
