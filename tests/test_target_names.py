@@ -240,6 +240,15 @@ def test_a_target_scores_by_its_description_too():
     assert score.matched("chef", [0, 2]) == ["kitchen hand", "nurse"]
 
 
+def test_a_description_that_is_the_query_does_not_count_where_names_do_not():
+    space = {"cook": (), "driver": (), "nurse": ()}
+    task = task_of([("chef", ["cook"])], space, descriptions=[("cook", ["chef"])], queries_are_names=True)
+    score = NamesRanker(Listed(), task, NameWeights(0.25, 0.5)).index(task.targets)
+    assert score(["chef", "Cook"]).tolist() == [[1, 3, 0], [0.5 * 1 + 0.5 * 8, 3, 0]]
+    none = with_name_notes(task_of([("chef", ["cook"])], space))
+    assert none.notes == ("no target with a further name or a description",)
+
+
 def write_rows(path, *rows):
     with path.open("w", newline="") as file:
         csv.writer(file).writerows(rows)

@@ -108,6 +108,7 @@ def with_name_notes(task: RankingTask) -> RankingTask:
     shared = sum(count > 1 for count in Counter(map(str.casefold, (*task.targets, *texts))).values())
     effect = "which is left out for it" if task.queries_are_names else "which counts"
     notes = [
+        *([] if task.several else ["no target with a further name or a description"]),
         *noted(len(texts), "further name", f"of {counted(len(task.names), 'target')}"),
         *noted(len(about), "description", f"of {counted(len(task.descriptions), 'target')}"),
         *noted(shared, "name", "of several targets, kept for each"),

@@ -75,8 +75,9 @@ def name_scores(
         return np.asarray(_weighted(scores[:, starts], np.maximum.reduceat(counted, starts, axis=1), weights.label))
     best = np.maximum.reduceat(np.where(descriptions, -np.inf, counted), starts, axis=1)
     of_names = _weighted(scores[:, starts], best, weights.label)
-    described = np.logical_or.reduceat(descriptions, starts)
     of_descriptions = np.maximum.reduceat(np.where(descriptions, counted, -np.inf), starts, axis=1)
+    present = descriptions if left_out is None else descriptions & ~left_out
+    described = np.logical_or.reduceat(present, starts, axis=-1)
     return np.where(described, _weighted(of_descriptions, of_names, weights.description), of_names)
 
 
