@@ -79,7 +79,7 @@ def test_sentences_without_a_skill_get_none_by_a_model(tmp_path):
 
 
 def test_shipped_filters_are_of_the_encoder_s_width():
-    assert {each.model for each in _shipped()} == {"all-MiniLM-L6-v2", "uwe-minilm"}
+    assert {each.model for each in _shipped()} == {"all-MiniLM-L6-v2", "uwe-minilm", "uwe-minilm-esco"}
     for each in _shipped():
         assert len(each.weights) == 384
         assert each.area >= 0.85
