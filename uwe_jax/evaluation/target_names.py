@@ -51,7 +51,7 @@ class NamesScore:
       names: of the targets.
       weights: of the label and the description.
       where: what ranks what, for errors.
-      left_out: returns the places, of `names.places`, of the names that do not count for a query.
+      left_out: returns the places, in `names.rows`, of the names that do not count for a query.
     """
 
     def __init__(
@@ -77,13 +77,13 @@ class NamesScore:
         """Returns of each of some targets the name that scores best for a query, be it the label."""
         (scores,), gone = self._of_names([query])
         scores = scores if gone is None else np.where(gone[0], -np.inf, scores)
-        texts, rows, (starts, described) = self._names
-        ends = np.append(starts[1:], len(rows))
+        texts, rows, places = self._names
+        ends = np.append(places.starts[1:], len(rows))
         found = []
         for at in targets:
-            own = slice(starts[at], ends[at])
-            name = name_shares(scores[own], self._weights, None if described is None else described[own]).matched
-            found.append(texts[rows[starts[at] + name]])
+            own = slice(places.starts[at], ends[at])
+            name = name_shares(scores[own], self._weights, places.descriptions_in(own)).matched
+            found.append(texts[rows[own.start + name]])
         return found
 
     def _of_names(self, queries: Sequence[str]) -> tuple[np.ndarray, np.ndarray | None]:

@@ -40,6 +40,15 @@ class NamePlaces(NamedTuple):
     starts: np.ndarray
     descriptions: np.ndarray | None = None
 
+    @property
+    def described(self) -> bool:
+        """Tells whether there is a description."""
+        return self.descriptions is not None and bool(self.descriptions.any())
+
+    def descriptions_in(self, own: slice) -> np.ndarray | None:
+        """Returns which of the names and descriptions of one target are descriptions; None where none of all is."""
+        return None if self.descriptions is None else self.descriptions[own]
+
 
 def _weighted(first: Any, others: Any, weight: float) -> Any:
     """Computes w first + (1 - w) others."""
@@ -82,7 +91,7 @@ def name_scores(
 
 
 class NameShares(NamedTuple):
-    """What the score of one target is a weighted sum of.
+    """Holds what the score of one target is a weighted sum of.
 
     Attributes:
       matched: position of the name that the target is found by: the best one, or the label where it alone counts.

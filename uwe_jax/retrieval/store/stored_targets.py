@@ -149,7 +149,7 @@ class Index:
     @property
     def described(self) -> bool:
         """Tells whether targets have descriptions."""
-        return self._places.descriptions is not None and bool(self._places.descriptions.any())
+        return self._places.described
 
     @cached_property
     def sketch(self) -> tuple[str, ...]:
@@ -233,7 +233,6 @@ class Index:
             return self._by_text(queries, min(top_k, len(self)), scorer, allowed, exact)
         else:
             chunks = self.on_devices.all(scorer).score_chunks(queries, scorer.temperatures)
-        described = self._places.descriptions
         hits: list[list[Hit]] = []
         for queried, scores in chunks:
             lexical = np.broadcast_to(np.float32(0), scores.shape)
@@ -247,7 +246,7 @@ class Index:
                 hits.append([])
                 for at in best(targets, top_k, same).tolist():
                     names = self.name_rows(at)
-                    parts = name_shares(row[names], how.weights, None if described is None else described[names])
+                    parts = name_shares(row[names], how.weights, self._places.descriptions_in(names))
                     name = same.get(at, names.start + parts.matched)
                     part = float(parts.shares @ more[names])
                     hits[-1].append(self._hit(at, float(targets[at]), name, at in same, part))
