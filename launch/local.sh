@@ -28,9 +28,6 @@ if ! "$python" -c 'import uwe_jax' 2>/dev/null; then
   exit 2
 fi
 
-# A process group for the training: Ctrl-C reaches it once, through this script, and is not ignored as it is by what
-# a script runs in the background.
-set -m
 child=
 stopped=
 pass_on() {
@@ -43,8 +40,12 @@ trap 'pass_on INT' INT
 # Sets `status` to the command's.
 run() {
   local again
+  # A process group for the training: Ctrl-C reaches it once, through this script, and is not ignored as it is by what
+  # a script runs in the background. Without -m again, `wait` does not take a training that is paused for one that ended.
+  set -m
   "$@" </dev/null &
   child=$!
+  set +m
   # A signal may have come before there was anything to pass it on to.
   [[ -z $stopped ]] || pass_on "$stopped"
   status=0

@@ -27,7 +27,7 @@ def local(tmp_path):
             # As training does it: what it has is saved first, and that takes its time.
             f'trap "touch {tmp_path}/asked; sleep 0.3; touch {tmp_path}/saved; exit 75" TERM\n'
             'trap "exit 130" INT\n'
-            f'touch "{tmp_path}/waits"; while :; do sleep 0.02; done\n'
+            f'echo $$ > "{tmp_path}/waits"; while :; do sleep 0.02; done\n'
         )
         python.chmod(0o755)
         env = {**os.environ, "PYTHON": str(python), "ATTEMPTS": "3", "PAUSE": "0", **env}
@@ -74,6 +74,21 @@ def test_signals_go_on_to_the_training_and_end_it(local, tmp_path, signals, ends
     _, errors = process.communicate(timeout=20)
     assert process.returncode == ends_with, errors
     assert (tmp_path / "saved").exists() == (ends_with == 75), "it has to be waited for"
+    assert len((tmp_path / "calls").read_text().splitlines()) == 1
+
+
+def test_a_paused_training_is_waited_for(local, tmp_path):
+    process = local("wait", 0)
+    wait_for(tmp_path / "waits")
+    time.sleep(0.2)
+    training = int((tmp_path / "waits").read_text())
+    os.kill(training, signal.SIGSTOP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=1)
+    os.kill(training, signal.SIGCONT)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (75, "")
     assert len((tmp_path / "calls").read_text().splitlines()) == 1
 
 
