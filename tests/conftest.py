@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 # Before jax is imported anywhere. The suite compares one to eight devices; an accelerator is never used.
@@ -59,6 +60,17 @@ collect_ignore_glob = ["jumping_clock/*"]
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("repeatable")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Marks as thorough the members of a parametrised test after the first n, with `@pytest.mark.thorough_after(n)`."""
+    fast = Counter()
+    for item in items:
+        if (after := item.get_closest_marker("thorough_after")) and not item.get_closest_marker("slow"):
+            fast[item.parent, item.originalname] += 1
+            if fast[item.parent, item.originalname] > after.args[0]:
+                item.add_marker("thorough")
 
 
 def pytest_collection_finish():

@@ -237,6 +237,7 @@ def test_truncation_counts_texts_over_the_length(parts):
     assert (counts.texts, counts.longest) == (len(table), 7)
 
 
+@pytest.mark.thorough
 def test_making_batches_starts_no_jax_backend(tmp_path):
     # Grain itself imports jax; a process that only makes batches must still take no device.
     code = (

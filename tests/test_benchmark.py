@@ -71,6 +71,7 @@ def numbers(outcome):
 # ---- scoring --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough_after(1)
 @needs_torch
 @pytest.mark.parametrize(
     ("scorer", "logits", "products"),
@@ -116,6 +117,7 @@ def test_both_rank_the_same_targets(rng):
     np.testing.assert_allclose(ours.scores, theirs.scores, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_scoring_many_queries_has_a_separate_row():
     options = scoring.ScoringOptions(queries=(1,), targets=9, widths=(8,), top_k=2, runs=1, many=7, peers=False)
     values, _ = numbers(scoring.run(options))
@@ -210,6 +212,7 @@ def assert_equal_gradients(found, expected):
         np.testing.assert_allclose(value, expected[name], atol=1e-4 * largest, err_msg=name)
 
 
+@pytest.mark.thorough_after(1)
 @needs_torch
 @pytest.mark.parametrize("encoder", ["minilm", "mpnet"])
 def test_packed_texts_have_the_loss_and_gradients_of_padded_ones(tiny_encoders, encoder):
@@ -256,6 +259,7 @@ def test_loss_and_gradients_are_those_of_pytorch(tiny_encoders):
     assert_equal_gradients(params_to_hf(parallel.first(found)["encoder"], config), theirs)
 
 
+@pytest.mark.thorough
 def test_memory_only_compiles_without_running(tiny_encoders, monkeypatch):
     rows = []
     make = training.make_train_step
@@ -410,6 +414,7 @@ def test_equal_terms_are_restored_after_the_measurement(monkeypatch):
     assert torch.get_num_threads() == before
 
 
+@pytest.mark.thorough
 def test_measuring_needs_no_data_packages_and_no_torch():
     reserved = ("grain", "orbax", "tensorflow_datasets", "torch", "transformers")
     code = f"import sys, uwe_jax.commands.benchmark; print([name for name in {reserved} if name in sys.modules])"
@@ -420,6 +425,7 @@ def test_measuring_needs_no_data_packages_and_no_torch():
 # ---- encoding -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @needs_torch
 def test_encoding_is_timed_beside_padded_texts_and_sentence_transformers(tiny_encoders):
     measured = encoding.run(encoding.EncodingOptions(skills=70, sentences=5, runs=1))

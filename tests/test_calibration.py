@@ -311,6 +311,7 @@ def test_an_explained_target_has_the_place_and_the_probability_that_rankings_giv
     assert f"not among the first 100 of {len(many)}" in repr(beyond)
 
 
+@pytest.mark.thorough
 def test_the_service_has_probabilities_and_thresholds(built):
     served = load_served(ServiceOptions(index=(f"skills={built / 'index'}",)))
     (found, _), (none, _) = served.answer(
@@ -328,6 +329,7 @@ def test_the_service_has_probabilities_and_thresholds(built):
         assert (why["rank"], why["of"], why["note"]) == (0, 0, RAW_SCORE)
 
 
+@pytest.mark.thorough
 def test_sentences_of_a_vacancy_that_are_no_requirement_have_no_hits(model, built, tmp_path):
     one, other = "nurse care for patients", "write software code"
     vectors = load(model).encode([one, other])
@@ -505,6 +507,7 @@ def test_the_report_measures_at_the_precision_that_is_asked_for(built, capsys):
     assert "ECE" in shown
 
 
+@pytest.mark.thorough
 def test_a_report_has_figures_and_how_queries_without_targets_are_recognised(built, tmp_path, capsys):
     (tmp_path / "none.txt").write_text("software software\nfor for\n")
     without = (*QUERIES[-2:], "software software", "for for")

@@ -52,6 +52,7 @@ def queries(rng) -> RaggedTokens:
     return ragged(rng, [3, 1, 0, 12, 33])
 
 
+@pytest.mark.thorough_after(1)
 @pytest.mark.parametrize("options", SETTINGS)
 def test_names_of_the_best_means_are_scored_as_defined(names, queries, options, monkeypatch):
     for name, value in {"_QUERIES": 2, "_ROWS": 16, "_FEW_ROWS": 12}.items():
@@ -86,6 +87,7 @@ def model(tmp_path_factory) -> Ranker:
     return load(f"{write_tiny_encoder(tmp_path_factory.mktemp('candidates') / 'tiny', layers=1)}:soft,side=both")
 
 
+@pytest.mark.thorough_after(1)
 @pytest.mark.parametrize("further", [True, False])
 def test_hits_are_the_best_candidates(names, queries, further):
     tokens, starts = names

@@ -170,6 +170,7 @@ def test_the_next_best_takes_the_place_of_a_damaged_best_one(tmp_path, capsys):
     checkpoints.close()
 
 
+@pytest.mark.thorough_after(3)
 @pytest.mark.parametrize(
     ("step", "content"),
     [

@@ -22,6 +22,7 @@ texts = st.sampled_from(["weld", "cook", "plan shifts", "bake", "drive"])
 edge_lists = st.lists(st.tuples(texts, texts), min_size=1, max_size=12)
 
 
+@pytest.mark.thorough
 @given(st.lists(edge_lists, min_size=1, max_size=4), st.randoms())
 @settings(max_examples=40, deadline=None)
 def test_parts_together_are_the_graph_of_all_their_edges(listed, random):
@@ -39,6 +40,7 @@ ids = st.sampled_from(["", "u1", "u2", "weld"])
 messy_edges = st.lists(st.builds(Edge, ids, messy, ids, messy, st.sampled_from(["", "r", "s"])), min_size=1, max_size=9)
 
 
+@pytest.mark.thorough
 @given(st.lists(st.tuples(messy_edges, st.sampled_from([0.5, 1.0, 2.0])), min_size=1, max_size=9), st.integers(0, 2))
 @settings(max_examples=60, deadline=None)
 def test_columns_give_what_rows_give(listed, also):

@@ -43,6 +43,7 @@ def imported(folder: str) -> set[str]:
     return {name for name in found if name.partition(".")[0] not in OWN | sys.stdlib_module_names}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("folder", ["uwe_jax", "tests", "configs"])
 def test_every_import_is_declared(folder):
     known = declared()[folder == "tests"]

@@ -534,6 +534,7 @@ def test_every_task_of_the_catalogue_is_named_where_there_is_no_data(tmp_path):
     assert len(found["missing"]) == sum(len(spec.splits) for spec in choose(("all",)))
 
 
+@pytest.mark.thorough
 def test_it_starts_without_jax():
     heavy = ("jax", "torch", "transformers", "matplotlib.figure", "tensorflow_datasets")
     code = f"import sys, uwe_jax.commands.describe; print([name for name in {heavy} if name in sys.modules])"

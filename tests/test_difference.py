@@ -114,6 +114,7 @@ def test_a_higher_rank_loses_less_and_vectors_lose_nothing():
         add_difference({**base, "a.weight": base["a.weight"].T}, difference_of(base, trained, rank=2))
 
 
+@pytest.mark.thorough_after(1)
 @pytest.mark.parametrize("how", [{"low_rank": 64}, {"bits": 8}], ids=["low rank", "bits"])
 def test_an_export_of_a_difference_is_loaded_exported_whole_and_trained_from(run, hub, tmp_path, how):
     cache, out = tmp_path / "cache", tmp_path / "small"

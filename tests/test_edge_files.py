@@ -85,6 +85,7 @@ def test_every_format_gives_the_same_edges(tmp_path, suffix):
 texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20).filter(normalise)
 
 
+@pytest.mark.thorough
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.builds(Edge, st.just(""), texts, st.just(""), texts, st.just("")), min_size=1, max_size=5))
 def test_any_text_survives_every_format(tmp_path, edges):

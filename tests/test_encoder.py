@@ -57,6 +57,7 @@ def hidden_and_grads(encoder: Encoder, params, token_ids, mask):
 # --- parity with transformers
 
 
+@pytest.mark.thorough_after(6)
 @each
 @pytest.mark.parametrize("left", [False, True], ids=["right", "left"])
 def test_equals_transformers(architecture, left):
@@ -65,6 +66,7 @@ def test_equals_transformers(architecture, left):
     assert_same(model, config, params_from_hf(state(model), config), *block(config, left=left))
 
 
+@pytest.mark.thorough_after(2)
 @pytest.mark.parametrize(
     ("architecture", "changes"),
     [
@@ -118,6 +120,7 @@ def test_real_encoders_equal_transformers(name):
 # --- padding
 
 
+@pytest.mark.thorough_after(1)
 @each_kind_of_layers
 def test_padding_and_other_texts_change_nothing(architecture):
     config = tiny_config(architecture)
@@ -129,6 +132,7 @@ def test_padding_and_other_texts_change_nothing(architecture):
     np.testing.assert_allclose(ours, expected, atol=2e-6)
 
 
+@pytest.mark.thorough_after(1)
 @each_kind_of_layers
 def test_masked_tokens_have_no_effect(architecture):
     config = tiny_config(architecture)
@@ -139,6 +143,7 @@ def test_masked_tokens_have_no_effect(architecture):
     np.testing.assert_array_equal(ours, expected)
 
 
+@pytest.mark.thorough_after(1)
 @each_kind_of_layers
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_rows_of_padding_alone_are_finite_and_harmless(architecture, dtype):
@@ -154,6 +159,7 @@ def test_rows_of_padding_alone_are_finite_and_harmless(architecture, dtype):
     np.testing.assert_allclose(hidden[:2], without, atol=1e-6)
 
 
+@pytest.mark.thorough_after(3)
 @each
 def test_too_many_tokens_are_refused(architecture):
     config = tiny_config(architecture)
@@ -166,6 +172,7 @@ def test_too_many_tokens_are_refused(architecture):
 # --- dtype, remat, dropout
 
 
+@pytest.mark.thorough
 @each_kind_of_layers
 def test_bfloat16_is_close_and_keeps_parameters_float32(architecture):
     config = tiny_config(architecture, layers=1)
@@ -194,6 +201,7 @@ def seeded(encoder: Encoder, params, token_ids, mask):
     return jax.jit(call)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("architecture", "dropout"), [("bert", None), ("mpnet", 0.0), ("distilbert", None), ("modernbert", None)]
 )
@@ -233,6 +241,7 @@ def test_dropout_follows_its_key_and_rate():
     np.testing.assert_array_equal(off, plain)
 
 
+@pytest.mark.thorough_after(1)
 @pytest.mark.parametrize("rate", ["hidden_dropout", "attention_dropout"])
 def test_each_dropout_rate_acts(rate):
     none = {"hidden_dropout": 0.0, "attention_dropout": 0.0}
@@ -262,6 +271,7 @@ def packed(config: EncoderConfig, token_ids, mask):
     return rows, segments, np.concatenate(places)
 
 
+@pytest.mark.thorough_after(1)
 @each_kind_of_layers
 def test_a_text_among_others_of_its_row_is_encoded_as_alone(architecture):
     config = tiny_config(architecture)

@@ -120,6 +120,7 @@ def plain(tmp_path_factory):
     return out
 
 
+@pytest.mark.thorough
 def test_new_edges_are_added_to_those_of_the_source_with_their_provenance(plain):
     found = report_of(plain)
     assert found["complete"]
@@ -144,6 +145,7 @@ def test_new_edges_are_added_to_those_of_the_source_with_their_provenance(plain)
             assert row["sibling"] in source.skills
 
 
+@pytest.mark.thorough
 def test_server_errors_do_not_change_the_result(plain, out, capsys):
     modes = [*TROUBLES, "503", "slow", "fence", *TROUBLES]
     with LanguageModelServer(lambda number, prompt: modes[number] if number < len(modes) else "") as server:
@@ -253,6 +255,7 @@ def test_lost_tries_count_in_every_run(out, capsys):
     assert "Stopped: budget.requests is 5" in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 def test_a_full_disk_gives_an_error_message_and_pending_answers_are_kept(plain, out, monkeypatch, capsys):
     add, calls = ResponseCache.add, []
 
@@ -368,6 +371,7 @@ def test_without_a_server_there_is_an_error_message(out, capsys):
     assert "Traceback" not in err
 
 
+@pytest.mark.thorough
 def test_answers_are_kept_when_the_server_goes_away(plain, out, capsys):
     with LanguageModelServer(lambda number, prompt: "" if number < 3 else "500") as server:
         flags = flags_of(server, out, endpoint__retries=1, endpoint__concurrency=1)
@@ -390,6 +394,7 @@ def test_a_request_without_an_answer_sets_the_exit_status(out, capsys):
         assert len(server.asked) == 13
 
 
+@pytest.mark.thorough
 def test_the_key_is_sent_and_never_written(out, monkeypatch, capsys):
     monkeypatch.setenv("MY_KEY", "sk-very-secret\n")  # as a file ends
     with LanguageModelServer(key="sk-very-secret") as server:
@@ -477,6 +482,7 @@ def test_wrong_settings_give_an_error_message(changes, message, out, monkeypatch
     assert "Traceback" not in err
 
 
+@pytest.mark.thorough
 def test_a_lexical_ranker_starts_without_jax():
     code = (
         "import sys, pathlib, uwe_jax.commands.enrich; from uwe_jax.evaluation.specs import load_ranker; "

@@ -517,6 +517,7 @@ def test_a_full_disk_is_reported_and_other_errors_pass_through(tmp_path, monkeyp
             load(find_release(tmp_path, BOTH), tmp_path / "cache")
 
 
+@pytest.mark.thorough
 def test_neither_tensorflow_nor_jax_is_imported(tmp_path):
     write_release(tmp_path / "zips")
     # A module of that name is on the path, so that an attempted import is seen as well.

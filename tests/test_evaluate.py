@@ -91,6 +91,7 @@ def test_models_side_by_side(flags, tmp_path, capsys):
     assert "mytask" in (tmp_path / "out" / "results.md").read_text()
 
 
+@pytest.mark.thorough
 def test_an_encoder_of_every_family_is_evaluated(flags, tmp_path):
     encoders = [write_tiny_encoder(tmp_path / name, name, width=16) for name in FAMILIES]
     models = [f"{encoder}:soft" for encoder in encoders]
@@ -112,6 +113,7 @@ def test_texts_that_a_model_truncates_are_counted(flags, tmp_path, capsys):
     assert models["bm25"]["results"]["mytask"]["truncated"] == []
 
 
+@pytest.mark.thorough
 def test_models_of_earlier_evaluations_join_the_tables(flags, task, tmp_path, capsys):
     before, after = tmp_path / "out", tmp_path / "after"
     assert run("--model", "random", "--model", "bm25", *flags) == 0

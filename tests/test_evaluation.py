@@ -71,6 +71,7 @@ def one_by_one(model, params, table, positions, limit):
     return out
 
 
+@pytest.mark.thorough
 def test_scores_of_grouped_texts_equal_one_by_one(world):
     _, model, params, tables = world
     encode = TextEncoder(model, rows_per_device=4)

@@ -53,6 +53,7 @@ SMALL = (
 )
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not PROGRAM.exists(), reason="the package is not installed")
 def test_models_are_made_and_used_from_an_empty_folder(folder, call, sample_encoder, monkeypatch, capsys):
     monkeypatch.chdir(folder)

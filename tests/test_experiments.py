@@ -202,6 +202,7 @@ def test_nothing_else_runs_if_the_frozen_encoder_fails(grid):
     assert grid.read("transfer.json")["rows"]["job"]["cells"][0]["status"] == "pending"
 
 
+@pytest.mark.thorough
 def test_a_command_without_readable_results_has_failed(grid):
     grid.order({"train job-0": "nothing"})
     assert grid() == 1
@@ -227,6 +228,7 @@ def test_broken_results_are_named(broken, path, tmp_path):
         read_scores(tmp_path)
 
 
+@pytest.mark.thorough
 def test_other_flags_of_the_evaluation_measure_again_without_training(grid):
     assert grid() == 0
     assert grid("--max_queries=7") == 0
@@ -239,6 +241,7 @@ def test_other_flags_of_the_evaluation_measure_again_without_training(grid):
     assert f"± {statistics.stdev(values):.1f} †" in grid.read("transfer.md")
 
 
+@pytest.mark.thorough
 def test_discarded_checkpoints_are_trained_again_only_when_needed(grid):
     assert grid("--discard_checkpoints") == 0
     assert not list(grid.out.glob("cells/*/training/checkpoints"))
@@ -250,6 +253,7 @@ def test_discarded_checkpoints_are_trained_again_only_when_needed(grid):
     assert grid("--config.steps=5") == 2
 
 
+@pytest.mark.thorough
 def test_a_folder_of_another_grid_is_refused(grid, ablation):
     grid.order({"train": "fail"})
     assert grid("--config.steps=5") == 1
@@ -545,6 +549,7 @@ def is_running(pid):
         return False
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("number", "status", "interrupts"),
     [
@@ -567,6 +572,7 @@ def test_an_interrupted_grid_ends_its_child_and_resumes(grid, number, status, in
     assert grid.calls == EVERYTHING[3:]
 
 
+@pytest.mark.thorough
 def test_a_child_that_outlives_its_grid_keeps_the_folder_locked(grid):
     process, child = start(grid)
     process.kill()

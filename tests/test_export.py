@@ -197,6 +197,7 @@ def test_sentence_transformers_embeds_by_the_mean_of_our_tokens(exports, in_floa
     assert not [warning for warning in recwarn if issubclass(warning.category, DeprecationWarning | FutureWarning)]
 
 
+@pytest.mark.thorough_after(1)
 @pytest.mark.parametrize("layout", ["multi_vector", "pylate"])
 @each_kind_of_layers
 def test_multi_vector_encoders_have_our_tokens_and_max_sim(exports, in_float32, architecture, layout):
@@ -450,6 +451,7 @@ def test_a_damaged_summary_of_a_run_is_reported(exports, cache, tmp_path, conten
 # ---- The folder -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_an_export_needs_no_torch(exports, cache, tmp_path):
     made = exports["bert"]
     without = """
@@ -599,6 +601,7 @@ def test_an_export_killed_between_its_renames_is_restored_when_it_is_loaded(expo
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+@pytest.mark.thorough
 def test_a_second_export_to_the_same_folder_is_refused_at_once(exports, cache, tmp_path, monkeypatch):
     out = tmp_path / "out"
     monkeypatch.setattr(exporting, "subject_of", lambda *_, **__: pytest.fail("loaded a model"))

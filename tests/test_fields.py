@@ -29,6 +29,7 @@ def test_fields_are_the_groups_and_small_ones_join_the_nearest(rng):
     np.testing.assert_array_equal(fields_of(vectors, 10, 5), fields_of(vectors, 10, 5))
 
 
+@pytest.mark.thorough_after(1)
 @pytest.mark.parametrize("weights", [False, True])
 def test_a_share_of_a_batch_is_of_one_field_and_every_skill_is_as_likely_as_before(rng, weights):
     graphs = random_graphs(rng, skills=60)

@@ -100,6 +100,7 @@ def test_the_help_of_evaluate_names_the_columns_of_a_task_folder(capsys):
     assert "queries.csv and targets.csv (columns id, text) and relevant.csv (query_id, target_id)" in told
 
 
+@pytest.mark.thorough_after(4)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -194,6 +195,7 @@ def completion(tmp_path_factory):
     return complete
 
 
+@pytest.mark.thorough_after(3)
 @pytest.mark.parametrize(
     ("typed", "expected"),
     [
@@ -209,6 +211,7 @@ def test_a_shell_completes_commands_options_and_settings(completion, typed, expe
     assert expected <= set(completion(*typed))
 
 
+@pytest.mark.thorough_after(3)
 @pytest.mark.parametrize("name", ["train", "index", "serve", "transfer", "enrich", "teach"])
 def test_a_shell_completes_every_option_of_the_help(completion, name, capsys, monkeypatch):
     monkeypatch.setattr(train, "run", train.main)

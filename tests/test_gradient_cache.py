@@ -70,6 +70,7 @@ def far(actual, expected):
 
 
 # Of 10 rows: one by one, dividing them, not dividing them, more than there are.
+@pytest.mark.thorough_after(2)
 @pytest.mark.parametrize("chunk", [1, 2, 4, 64])
 def test_value_and_gradient_are_those_of_the_whole(params, inputs, chunk):
     expected = plain(params, inputs, whole)
@@ -77,6 +78,7 @@ def test_value_and_gradient_are_those_of_the_whole(params, inputs, chunk):
     assert abs(expected[1]["tau"]) > 1e-2  # what the loss reads itself has a share
 
 
+@pytest.mark.thorough_after(1)
 @each_kind_of_layers
 def test_the_gradient_of_every_kind_of_layers_is_that_of_the_whole(architecture, rng):
     """Packed rows, three in chunks of two: the row that fills the last chunk has no text."""
@@ -154,6 +156,7 @@ def test_embeddings_keep_their_dtype_and_gradients_add_up_in_float32():
     assert float(gradient) == 301.0
 
 
+@pytest.mark.thorough
 def test_memory_hardly_grows_with_the_rows():
     def deep(params, rows, key):
         for _ in range(20):

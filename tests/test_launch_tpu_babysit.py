@@ -55,6 +55,7 @@ def test_babysit_gives_up(tpu):
     assert tpu.calls("queued-resources delete")
 
 
+@pytest.mark.thorough
 def test_babysit_ends_the_others_when_one_worker_crashed(tpu):
     tpu.outcomes("wait 137", "0")
     tpu.scenario(workers=2)

@@ -89,6 +89,7 @@ def test_bars_are_drawn_on_terminals_alone_and_not_with_quiet(capsys, monkeypatc
         assert not drawn()
 
 
+@pytest.mark.thorough
 def test_as_a_library_the_package_configures_no_log_and_prints_nothing(tmp_path):
     encoder = write_tiny_encoder(tmp_path / "encoder", layers=1)
     program = f"""

@@ -47,6 +47,7 @@ def test_invalid_columns_are_as_if_absent(rng, drop):
     np.testing.assert_allclose(mean(total), expected, rtol=1e-5)
 
 
+@pytest.mark.thorough_after(1)
 @pytest.mark.parametrize("drop", [False, True])
 def test_no_positive_anywhere_is_zero_with_zero_gradient(rng, drop):
     scores = jnp.asarray(rng.normal(size=(3, 4)), jnp.float32)

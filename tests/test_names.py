@@ -397,6 +397,7 @@ def expected_score(model, query, names, how):
     return (1 - how.description_weight) * by_names + how.description_weight * max(of["description"])
 
 
+@pytest.mark.thorough_after(2)
 @pytest.mark.parametrize("how", [RankSettings(), RankSettings(0.8, 0.6), RankSettings(1, 1), RankSettings(0, 0)])
 def test_a_description_adds_its_share_and_never_matches(model, described, how):
     ranker = Ranker(model.loaded, how)

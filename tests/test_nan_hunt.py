@@ -145,6 +145,7 @@ def test_a_temperature_that_overflows_is_found_in_the_scores(batch, tmp_path):
     assert re.search(r"called from uwe_jax/scoring/\w+\.py, line \d+: ", told)
 
 
+@pytest.mark.thorough
 def test_a_finite_step_passes_and_one_that_is_finite_again_says_so(batch, tmp_path, capsys):
     hunt, state = prepared(tmp_path, broken=False, chunk=0)
     after, _ = hunt(state, batch)

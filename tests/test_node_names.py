@@ -296,6 +296,7 @@ def test_names_of_no_node_are_refused(tmp_path):
         load_training_composition(settings)
 
 
+@pytest.mark.thorough
 def test_a_run_with_names_resumes_bit_for_bit_and_not_without_them(small_run, tmp_path, monkeypatch, capsys):
     flags = [*small_run, "--config.optimiser.decay=constant", "--config.optimiser.warmup_fraction=0.0"]
     # One graph, measured in one direction, compiles in half the time.

@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 import fsspec
+import pytest
 from test_export import write_run
 from tiny_encoder import write_tiny_encoder
 
@@ -71,6 +72,7 @@ print(json.dumps([len(modules), changed]))
 """
 
 
+@pytest.mark.thorough
 def test_importing_every_module_changes_nothing_of_the_process(tmp_path):
     names = ("TF_CPP_MIN_LOG_LEVEL", "XLA_PYTHON_CLIENT_PREALLOCATE", "JAX_COMPILATION_CACHE_DIR")
     environment = {key: value for key, value in os.environ.items() if key not in names}

@@ -122,6 +122,7 @@ def ends(monkeypatch):
     return wait
 
 
+@pytest.mark.thorough
 def test_a_process_without_a_heartbeat_is_lost(ends, capsys):
     service = Service()
     beating = threading.Event()

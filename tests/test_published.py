@@ -84,6 +84,7 @@ def assert_scores(model, expected, cache):
 DENSE = ("Dense", "2_Dense")
 
 
+@pytest.mark.thorough_after(1)
 @pytest.mark.parametrize(
     ("modules", "pooling", "dense"),
     [
@@ -118,6 +119,7 @@ ROLES = {"query": "nurse ", "document": "code "}
 UNROLED = {"query": "", "document": "", "topic": "for "}
 
 
+@pytest.mark.thorough_after(1)
 @pytest.mark.parametrize(
     ("settings", "options", "query", "target"),
     [
@@ -160,6 +162,7 @@ def test_prompts_are_lower_cased_with_their_texts(tmp_path):
     assert_scores(folder, expected, tmp_path / "cache")
 
 
+@pytest.mark.thorough
 def test_both_heads_of_jobbert_are_used(tmp_path):
     for version, architecture in ((2, "mpnet"), (3, "xlm-roberta")):
         folder = jobbert(tmp_path / f"JobBERT-v{version}", architecture)
@@ -171,6 +174,7 @@ def test_both_heads_of_jobbert_are_used(tmp_path):
         assert_scores(f"{folder}:published,target=anchor", expected, tmp_path / "cache")
 
 
+@pytest.mark.thorough
 def test_a_router_of_newer_versions_is_read(tmp_path):
     names = ("document", "query")
     folder = jobbert(tmp_path / "encoder", "bert", names, {"default_route": "document", "allow_empty_key": True})
@@ -194,6 +198,7 @@ def context_match(folder):
     return scores
 
 
+@pytest.mark.thorough
 def test_published_models_of_the_work_domain_are_loaded_by_name(tmp_path, monkeypatch):
     folders = {
         "JobBERT-v2": jobbert(tmp_path / "two", "mpnet"),

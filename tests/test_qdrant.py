@@ -121,6 +121,7 @@ def stop_after(monkeypatch):
     return stop
 
 
+@pytest.mark.thorough_after(2)
 @pytest.mark.parametrize("scorer", SCORERS.values(), ids=SCORERS)
 def test_finds_and_scores_as_the_space(scorer, queries):
     space = make_space()
@@ -144,6 +145,7 @@ def test_pooled_targets_are_single_vectors(kind, queries):
     client.close()
 
 
+@pytest.mark.thorough_after(1)
 @pytest.mark.parametrize("kind", ["soft", "soft_pooled", "mean_pool"])
 def test_targets_with_several_names_rank_as_in_the_space(kind, queries):
     further = [[Name(f"name {k} {j}") for j in range(k % 4)] for k in range(N)]
@@ -202,6 +204,7 @@ def test_a_store_is_reopened(location, name, queries):
 COLUMNS = {"family.a": [("food", "care", "")[k % 3] for k in range(N)], "level": [str(k % 2) for k in range(N)]}
 
 
+@pytest.mark.thorough_after(1)
 @pytest.mark.parametrize("kind", ["soft", "mean_pool"])
 def test_a_filter_ranks_what_the_space_ranks(location, name, kind, rng):
     tokens, scorer = ragged(rng, N), ScorerSettings(kind=kind, tau_a=0.3)
@@ -318,6 +321,7 @@ def test_an_interrupted_upload_is_resumed(location, name, queries, stop_after):
     assert sent == []
 
 
+@pytest.mark.thorough_after(1)
 @pytest.mark.usefixtures("small_batches")
 def test_a_new_version_replaces_the_old_one_when_complete(location, name, queries, stop_after):
     old, new = make_space(0), make_space(1)

@@ -271,6 +271,7 @@ def test_a_closed_pipe_ends_the_command_quietly(folder, monkeypatch):
     assert end.value.code == EXIT_UNREAD
 
 
+@pytest.mark.thorough
 def test_a_pipe_is_answered_line_by_line(folder):
     command = [sys.executable, "-m", "uwe_jax", "rank", "--index", str(folder / "skills"), "--json", "--top_k", "1"]
     one_device = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=1"

@@ -86,6 +86,7 @@ def broken_word(model):
     return with_nan(model, "q")
 
 
+@pytest.mark.thorough_after(1)
 @pytest.mark.parametrize("scorer", SCORERS)
 def test_scores_hits_and_explanations_are_those_of_evaluation(encoder, cache, scorer):
     spec = f"{encoder}:{scorer}"
@@ -312,6 +313,7 @@ def test_nothing_is_compiled_after_warming_up(model, space, caplog):
     assert not [record.message for record in caplog.records if "ompil" in record.message]
 
 
+@pytest.mark.thorough
 def test_scores_of_other_numbers_and_lengths_share_few_programs(model, rng, monkeypatch, caplog):
     """Twenty calls beyond 2**20 token products, padding included, as a service may be asked for."""
     monkeypatch.setattr(layout, "_FEW_BLOCK_TOKENS", 64)

@@ -95,6 +95,7 @@ def workdir(finished, tmp_path):
     return shutil.copytree(finished, tmp_path / "copy")
 
 
+@pytest.mark.thorough
 def test_the_best_checkpoint_ranks_as_its_parameters(finished, encoder, cache):
     before = sorted(finished.rglob("*"))
     ranker = load_ranker(str(finished), cache_dir=cache)
@@ -114,6 +115,7 @@ def test_a_run_without_validation_is_measured_at_its_newest_checkpoint(encoder, 
     assert re.match(r"step 2 of 3; ", load_run(run, cache_dir=cache).description)
 
 
+@pytest.mark.thorough
 def test_a_run_saved_before_there_were_sides_ranks_from_the_querys(encoder, cache, settings, tmp_path):
     older = json.loads(json.dumps(settings))
     for name in ("side", "target_tau_a", "target_weight"):
@@ -211,6 +213,7 @@ def test_the_text_of_a_scorer_round_trips(text):
     assert scorer_text(parse_scorer(text)) == text
 
 
+@pytest.mark.thorough
 def test_the_papers_formula_is_one_switch_away(rng):
     paper = parse_scorer("soft,side=query,logits=dot,tau_a=0.1")
     for config in ("uwe_mpnet", "ablation:paper"):

@@ -75,6 +75,7 @@ def parts(encoder, cache, scorer="mean_pool"):
     return model, model.initial_params(pretrained.params), Tokeniser(encoder, cache / "tokens")
 
 
+@pytest.mark.thorough_after(2)
 @pytest.mark.parametrize("scorer", SCORERS)
 def test_an_encoder_ranks_by_the_scorer_of_training(encoder, cache, scorer):
     ranker = load_ranker(f"{encoder}:{scorer}", cache_dir=cache)

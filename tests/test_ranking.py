@@ -66,6 +66,7 @@ def test_scores_equal_the_reference(queries, targets, kind, logits, reduce):
     np.testing.assert_allclose(scores, expected, atol=1e-5 * (30 if reduce == "sum" else 1))
 
 
+@pytest.mark.thorough_after(3)
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("logits", ["cosine", "dot"])
 @pytest.mark.parametrize("kind", ["soft", "max_sim"])
@@ -136,6 +137,7 @@ def test_equal_scores_are_ranked_by_position(rng):
     assert ranking.positions.tolist() == [list(range(9))]
 
 
+@pytest.mark.thorough_after(1)
 @pytest.mark.parametrize("kind", ["soft", "max_sim"])
 def test_equal_scores_at_the_cut_are_taken_by_position_whatever_their_lengths(kind, small_blocks):
     """A target of one token, and the same token several times, have one score and stand in different blocks."""
@@ -150,6 +152,7 @@ def test_equal_scores_at_the_cut_are_taken_by_position_whatever_their_lengths(ki
         assert space.top_k(queries, k, 0.3).positions.tolist() == [list(range(k))] * 3
 
 
+@pytest.mark.thorough_after(2)
 @pytest.mark.parametrize("kind", KINDS)
 def test_few_shapes_change_no_score(queries, targets, kind):
     settings = ScorerSettings(kind=kind)
@@ -161,6 +164,7 @@ def test_few_shapes_change_no_score(queries, targets, kind):
     )
 
 
+@pytest.mark.thorough
 def test_programs_beyond_those_used_last_are_freed(monkeypatch):
     """jax.pmap would keep all of them."""
     monkeypatch.setattr(parallel, "_program", functools.lru_cache(4)(parallel._program.__wrapped__))
@@ -218,6 +222,7 @@ def test_scores_are_right_in_the_limits_of_tau_a(queries, targets):
     np.testing.assert_allclose(space.scores(queries, 1e4), average, atol=1e-4)
 
 
+@pytest.mark.thorough_after(2)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("tau_a", [1e-4, 0.05, 0.06, 0.3])
 def test_equals_the_scorer_of_training(queries, targets, tau_a, kind):

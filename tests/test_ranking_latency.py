@@ -54,6 +54,7 @@ def encoding(tmp_path, monkeypatch):
     return lambda texts: encoder(params, tokeniser.tokenise(texts), np.arange(len(texts)), 64), shapes
 
 
+@pytest.mark.thorough
 def test_few_texts_are_encoded_in_few_rows_with_equal_results(encoding):
     encode, shapes = encoding
     many = encode(["nurse care", *["write code"] * 70])
@@ -68,6 +69,7 @@ def test_few_texts_are_encoded_in_few_rows_with_equal_results(encoding):
     np.testing.assert_allclose(several.flat, np.tile(alone.flat, (17, 1)), atol=1e-6)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("texts", [64, 200])
 def test_packed_texts_equal_texts_alone_whatever_their_lengths(encoding, texts, rng, monkeypatch):
     encode, shapes = encoding
@@ -100,6 +102,7 @@ def test_batches_of_rows_have_few_shapes_and_little_padding(rows, few, expected)
     assert np.concatenate([np.arange(part.start, part.stop) for part, *_ in found]).tolist() == list(range(sum(rows)))
 
 
+@pytest.mark.thorough_after(1)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_processes_share_texts_and_get_what_one_process_does(tmp_path, monkeypatch, dtype):
     tokeniser = Tokeniser(write_tiny_encoder(tmp_path / "encoder", layers=1), tmp_path / "cache")
@@ -264,6 +267,7 @@ def test_weights_taken_from_wheels_before_need_no_hub(tmp_path, monkeypatch):
     assert resolve_encoder("sentence-transformers/all-MiniLM-L6-v2", cache_dir=tmp_path).folder == kept
 
 
+@pytest.mark.thorough
 def test_ranking_imports_nothing_heavy_and_caches_programs(tmp_path):
     heavy = (
         "orbax",
@@ -396,6 +400,7 @@ def test_a_query_is_compared_with_the_work_of_its_scorer(tiny_encoders, tmp_path
     assert len(hits) == 3
 
 
+@pytest.mark.thorough
 def test_sides_and_names_are_compared_with_their_bare_work(tiny_encoders, tmp_path, capsys):
     out = tmp_path / "names.json"
     flags = "names --targets 40 --names 130 --candidates 9 --queries 1,3 --query_tokens 5 --runs 2 --top_k 4"

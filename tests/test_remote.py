@@ -390,6 +390,7 @@ def test_the_small_files_of_a_run_follow_it_to_another_machine(bucket, tmp_path,
     assert str(checkpoints_of(read)) == f"{url}/checkpoints" == str(run.checkpoints)
 
 
+@pytest.mark.thorough
 def test_checkpoints_in_a_bucket_are_kept_read_and_quarantined_as_on_a_disk(bucket, tmp_path, capsys):
     with narration_off():  # as a training does
         run = RunFolder.of(f"{bucket}/{uuid.uuid4().hex}", tmp_path)

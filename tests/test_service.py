@@ -148,6 +148,7 @@ def own_index(trained, tmp_path):
     return replace(trained[0], index=(f"skills={tmp_path / 'skills'}",))
 
 
+@pytest.mark.thorough
 def test_a_real_model_answers_as_from_python(trained):
     options, ranker, index = trained
     queries, skills = ["nurse", "software engineer", "code"], list(index.texts)
@@ -172,6 +173,7 @@ def test_a_real_model_answers_as_from_python(trained):
     assert (unknown.status, "no target with the id 'code writing'" in unknown.json["detail"]) == (422, True)
 
 
+@pytest.mark.thorough
 def test_a_text_that_cannot_be_scored_is_refused_alone(trained):
     """Its embedding holds NaN, as where the weights of a model are damaged."""
     _, ranker, index = trained
@@ -199,6 +201,7 @@ def test_a_text_that_cannot_be_scored_is_refused_alone(trained):
         assert {hit["sentence"] for hit in vacancy["hits"]} == {0}
 
 
+@pytest.mark.thorough
 def test_texts_that_are_truncated_are_counted(trained):
     options, ranker, _ = trained
     whole, longer = "code " * (ranker.loaded.max_tokens - 2), "code " * (ranker.loaded.max_tokens - 1)
@@ -214,6 +217,7 @@ def test_texts_that_are_truncated_are_counted(trained):
             assert client.ask("POST", f"/v1/{path}", asked).json["truncated"] == truncated
 
 
+@pytest.mark.thorough
 def test_what_happens_to_an_index_on_disk_does_not_reach_who_is_served(trained, own_index):
     options, (_, ranker, index) = own_index, trained
     expected = [hit.text for hit in ranker.rank(["nurse"], index)[0]]
@@ -513,6 +517,7 @@ def test_a_client_that_closes_its_sending_side_gets_all_answers():
         assert client.rank("write code").status == 200
 
 
+@pytest.mark.thorough
 def test_a_client_that_closes_its_sending_side_and_takes_nothing_is_let_go():
     limits = Limits(deadline=1.0, max_body_bytes=1 << 23, max_queries=800, max_waiting=1600)
     with running(limits=limits) as client, socket.socket() as connection:
@@ -552,6 +557,7 @@ def test_no_answer_sends_a_client_to_the_host_that_it_named(keys):
             assert b"evil" not in reply.body
 
 
+@pytest.mark.thorough
 def test_clients_that_send_or_take_nothing_do_not_keep_others_out():
     with running(limits=Limits(deadline=2.0, max_connections=4)) as client, ExitStack() as opened:
         assert client.ask("GET", "/openapi.json").status == 200  # made once
@@ -650,6 +656,7 @@ def test_a_model_that_cannot_be_loaded_ends_the_service():
         server.serve(ServiceOptions(port=0), load=load)
 
 
+@pytest.mark.thorough
 def test_a_signal_stops_it_when_all_is_answered():
     program = [sys.executable, str(Path(__file__).parent / "service_stand_in.py"), "1.5"]
     with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:

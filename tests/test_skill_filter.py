@@ -86,6 +86,7 @@ def test_shipped_filters_are_of_the_encoder_s_width():
         assert "MIT" in each.origin
 
 
+@pytest.mark.thorough
 def test_a_filter_is_fitted_by_the_command_and_refused_for_another_model(tmp_path, capsys):
     one, other = (str(write_tiny_encoder(tmp_path / name, layers=k)) for k, name in ((1, "one"), (2, "other")))
     rows = [

@@ -629,6 +629,7 @@ def test_an_index_is_readable_without_write_permission(saved, as_nobody):
             change(there)
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills copies of a process")
 def test_a_kill_at_any_moment_leaves_a_space_and_the_next_change_succeeds(tmp_path):
     targets = random_tokens(24)

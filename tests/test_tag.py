@@ -152,6 +152,7 @@ def test_edges_for_the_source_and_a_summary(tmp_path, flags, capsys):
     assert contents(tmp_path / "out") == before
 
 
+@pytest.mark.thorough
 def test_a_killed_run_leaves_no_edges_and_the_same_command_resumes(tmp_path, flags, capsys):
     main([*flags, "--out", str(tmp_path / "whole")])
     command = [*flags, "--out", str(tmp_path / "out")]

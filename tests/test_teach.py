@@ -84,6 +84,7 @@ def test_scores_equal_the_formula_of_the_rankers_scores(folder, model, weights, 
     assert "near=60" not in said.err  # of 4 targets training refuses it
 
 
+@pytest.mark.thorough
 def test_targets_are_read_by_all_their_names_on_request(folder, model, capsys):
     rows = ["label,others", "care for patients,nurse people|tend the sick", "write code,", "care,nurse people"]
     (folder / "named.csv").write_text("\n".join(rows) + "\n")

@@ -279,6 +279,7 @@ def test_near_targets_of_a_dense_file_that_are_too_many_and_a_table_of_its_name_
         load_teacher(settings_of(path), tokeniser, tmp_path)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("kind", "symmetric", "dense"), [("kl", False, False), ("margin", True, False), ("kl", True, True)]
 )
@@ -408,6 +409,7 @@ def test_a_teacher_that_cannot_be_used_is_refused_before_the_graphs_are_read(
         train.main([*small_run, *flags])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dense", [False, True])
 def test_a_run_learns_from_a_teacher(small_run, tmp_path, rng, dense):
     rows = [f"query {q},target {t},{0.1 * (q + t) % 1}" for q in range(24) for t in range(6)]

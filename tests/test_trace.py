@@ -44,6 +44,7 @@ def step_numbers(folder):
 
 
 # (first, last, steps wanted, steps traced): from the second step on; a run shorter than that closes its trace.
+@pytest.mark.thorough_after(1)
 @pytest.mark.parametrize(
     ("first", "last", "steps", "traced"),
     [(0, 6, 2, [2, 3]), (10, 13, 5, [12, 13]), (0, 1, 3, []), (0, 6, 0, [])],

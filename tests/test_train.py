@@ -112,6 +112,7 @@ def test_a_run_from_its_first_line_to_its_summary(finished):
     assert re.search(r"Macro MAP \d+\.\d, .* the frozen encoder \(95% interval .*, \d\d distinct queries\)", out)
 
 
+@pytest.mark.thorough
 def test_the_same_command_on_a_finished_run_answers_at_once_and_more_steps_train_on(
     finished, flags, tmp_path, monkeypatch, capsys
 ):
@@ -157,6 +158,7 @@ def test_a_run_of_an_older_version_is_compared_with_the_frozen_encoder_too(finis
     assert again["against_frozen"]["map"] == pytest.approx(summary["against_frozen"]["map"], abs=1e-6)
 
 
+@pytest.mark.thorough
 def test_forty_steps_teach_a_tiny_encoder_what_held_out_nodes_need(prepared_cache, tmp_path, monkeypatch, capsys):
     edges = edges_of(read_sample()["job"])
     words = {word for edge in edges for text in (edge.left_text, edge.right_text) for word in text.lower().split()}
@@ -262,6 +264,7 @@ def test_bad_input_is_answered_with_a_sentence(flags, flags_added, message, monk
     assert "Traceback" not in err
 
 
+@pytest.mark.thorough
 def test_a_workdir_of_another_config_is_left_alone(flags, tmp_path, monkeypatch, capsys):
     # A run that never began owns nothing: its settings may be mended in the same folder.
     assert run([*flags, "--config.batch.global_batch_size=4096"], monkeypatch) == 2
@@ -272,6 +275,7 @@ def test_a_workdir_of_another_config_is_left_alone(flags, tmp_path, monkeypatch,
     assert (tmp_path / "run" / "config.json").read_bytes() == before
 
 
+@pytest.mark.thorough
 def test_a_second_training_in_a_workdir_is_refused_and_the_first_is_whole(flags, tmp_path, monkeypatch, capsys):
     taken, statuses = StepLog.taken, []
 
@@ -357,6 +361,7 @@ def test_parts_apart_train_on_the_graphs_of_one_at_a_time(flags, tmp_path, monke
     assert sorted(map(sorted, graphs)) == [["loss/alias"]] * 3 + [["loss/job"]] * 3
 
 
+@pytest.mark.thorough
 def test_what_is_measured_and_loaded_is_interpolated_with_the_pretrained_weights(
     flags, sample_encoder, prepared_cache, tmp_path, monkeypatch
 ):
@@ -412,6 +417,7 @@ def test_other_graphs_are_not_resumed_on(flags, tmp_path, monkeypatch, capsys):
     assert (tmp_path / "run" / "trained_on.npz").read_bytes() == trained_on
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("test", [0.0, 0.1])
 def test_a_last_run_trains_on_validation_nodes_too(flags, test, prepared_cache, tmp_path, monkeypatch, capsys):
     flags = [*flags, "--config.split.validation=0", f"--config.split.test={test}"]
@@ -466,6 +472,7 @@ def test_a_run_whose_held_out_nodes_were_chosen_otherwise_is_not_resumed(
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == metrics
 
 
+@pytest.mark.thorough
 def test_a_nan_stops_the_run_and_names_the_step(flags, tmp_path, monkeypatch, capsys):
     assert run([*flags, "--config.optimiser.learning_rate=1e30", "--config.optimiser.clip_norm=0"], monkeypatch) == 2
     err = capsys.readouterr().err
@@ -510,8 +517,9 @@ def test_every_config_says_its_command(path):
 
 
 def _slow_unless(path):
-    """The paper's settings (bfloat16, dropout, raw dot products) are tried every time, the others where asked for."""
-    return pytest.param(path, marks=[] if path.stem == "uwe_mpnet" else pytest.mark.slow, id=path.stem)
+    """The paper's settings (bfloat16, dropout, raw dot products) are tried more often than the others."""
+    marks = pytest.mark.thorough if path.stem == "uwe_mpnet" else pytest.mark.slow
+    return pytest.param(path, marks=marks, id=path.stem)
 
 
 @pytest.mark.parametrize("path", [_slow_unless(path) for path in CONFIGS])

@@ -285,6 +285,7 @@ def test_all_formats_and_chunk_sizes_give_the_same_edges(tmp_path):
     assert len(expected[0]) == 6
 
 
+@pytest.mark.thorough
 def test_several_processes_give_the_edges_of_one(tmp_path):
     path = write_rows(tmp_path / "v.jsonl", many(30))
     one, two = (job_in(tmp_path / name, path, keep_sentences="all") for name in ("one", "two"))

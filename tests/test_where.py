@@ -67,6 +67,7 @@ def assert_same(found: list[list[Hit]], expected: list[list[Hit]]) -> None:
 # Ranking
 
 
+@pytest.mark.thorough_after(1)
 @pytest.mark.parametrize("blocks", ["whole", "chunked"])
 @pytest.mark.parametrize("kind", ["soft", "max_sim", "mean_pool", "soft_pooled"])
 def test_a_filtered_ranking_is_that_of_the_matching_targets_alone(kind, blocks, monkeypatch):
@@ -461,6 +462,7 @@ def test_the_python_api_takes_columns_and_filters(folder, monkeypatch):
         ranker.encode_targets(texts, columns={"family": ["it"]})
 
 
+@pytest.mark.thorough
 def test_a_service_filters_and_shows_columns(folder):
     options = ServiceOptions((str(folder / "skills"), str(folder / "bare")))
     with running(load=lambda _: load_served(options)) as client:

@@ -68,6 +68,7 @@ def cosine(query: str, name: str, names: list[str]) -> float:
     return product / math.sqrt(sum(x * x for x in q.values()) * sum(x * x for x in n.values())) if product else 0.0
 
 
+@pytest.mark.thorough_after(1)
 @pytest.mark.parametrize("names", [[[]] * len(TEXTS), NAMES])
 def test_a_score_is_the_sum_of_the_models_and_of_words_in_common(model, by_words, names):
     space = model.encode_targets(TEXTS, names=names, dtype="float32", progress=False)
