@@ -179,11 +179,12 @@ def test_evaluations_rank_by_words(encoder, model, tmp_path):
 
 
 MARKED = [("* \u2022 write code", "write code"), ("Software engineer (m/f/d)", "Software engineer")]
-UNMARKED = ["1. write code", "-", "(m/w/d)", "\u2022 -", "C - (code)", "engineer (remote)", "(f) x", "-write"]
+MARKED += [("You write code\u2026", "You write code"), ("Nurse (f).", "Nurse (f)")]
+UNMARKED = ["1. write code", "-", "(m/w/d)", "\u2022 -", "C - (code)", "engineer (remote)", "(f) x", "-write", "..."]
 
 
 @pytest.mark.parametrize(("given", "scored"), [*MARKED, *((query, query) for query in UNMARKED)])
-def test_bullets_and_gender_markers_are_not_scored(given, scored):
+def test_bullets_gender_markers_and_full_stops_are_not_scored(given, scored):
     assert without_marks(given) == scored == without_marks(scored)
 
 

@@ -48,17 +48,17 @@ def comparable(text: str) -> str:
 
 
 def without_marks(query: str) -> str:
-    """Removes list bullets before a query and gender markers in brackets, unless nothing would be left.
+    """Removes list bullets before a query, gender markers in brackets and final full stops, but never all of it.
 
     Numbers stay, without which rankings were worse; so do working hours and places, which can be part of a name.
 
-    >>> without_marks("* \u2022 Java (EE)"), without_marks("Nurse (m/f/d), nights"), without_marks("- (m/w/d)")
+    >>> without_marks("* \u2022 Java (EE)."), without_marks("Nurse (m/f/d), nights"), without_marks("- (m/w/d)")
     ('Java (EE)', 'Nurse, nights', '- (m/w/d)')
     """
     kept = _GENDERS.sub("", query)
     if (marks := _BULLETS.match(kept)) and marks.end() < len(kept):
         kept = kept[marks.end() :]
-    return kept.strip() if any(map(str.isalnum, kept)) else query
+    return kept.strip().rstrip(_FULL_STOPS) if any(map(str.isalnum, kept)) else query
 
 
 def singular(key: str) -> str:

@@ -260,7 +260,7 @@ class ResultsView:
                 "of words in common added (--words)."
             )
         if self.scored_with["clean_queries"]:
-            found.append("Encoders score queries without list bullets and gender markers (--clean-queries).")
+            found.append("Encoders read queries without bullets, gender markers, final full stops (--clean-queries).")
         return found
 
     def notes(self) -> list[str]:

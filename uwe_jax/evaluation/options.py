@@ -71,7 +71,8 @@ class EvaluationOptions:
       description_weight: with --target-descriptions, the weight of the best description's score.
       words: weight of words in common, 0 to 1, which is added to the score of runs, exports and encoders for queries of
         at least 7 words.
-      clean_queries: let these score queries without list bullets and gender markers; published figures are of raw ones.
+      clean_queries: let these score queries without list bullets, gender markers and final full stops; published
+        figures are of raw ones.
       classify: a threshold of scores, or validation for the best one of the validation split: measures F1, precision,
         recall and AUC of every target as a label, beside the ranking.
       dump_rankings: write so many of the worst queries of every task with what was ranked above the right answer.

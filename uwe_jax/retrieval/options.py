@@ -151,7 +151,7 @@ class RankOptions:
       label_weight: of the label in the score of a target with several names, 0 to 1; the rest is the best name's.
       description_weight: of the best description in the score of a target with descriptions, 0 to 1.
       words: weight of words in common, 0 to 1, which is added to the model's score for queries of at least 7 words.
-      clean_queries: score queries without list bullets and gender markers such as (m/f/d).
+      clean_queries: score queries without list bullets, gender markers such as (m/f/d) and final full stops.
       keep: further column of --targets, as of `uwe-jax index`; may be repeated.
       language: of the labels of --targets where they are ESCO's, as of `uwe-jax index`.
       top_k: hits per query and index.

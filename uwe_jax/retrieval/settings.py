@@ -18,7 +18,8 @@ class RankSettings:
       label_weight: of the label's score in that of a target with several names, 0 to 1; see `uwe_jax.scoring.names`.
       description_weight: of the best description's score in that of a target with descriptions, 0 to 1.
       words: weight of words in common with a name in its score, 0 to 1; see `uwe_jax.scoring.words`.
-      clean_queries: score queries without bullets and gender markers, see `uwe_jax.data.text.without_marks`.
+      clean_queries: score queries without bullets, gender markers and final full stops, see
+        `uwe_jax.data.text.without_marks`.
       candidates: targets per query that are scored exactly, at least as many as hits: those whose names have the best
         mean embeddings, see `uwe_jax.ranking.candidates`. None scores all, and in Qdrant its index's own number.
 

@@ -83,7 +83,7 @@ class ServiceOptions:
       label_weight: of the label in the score of a target with several names, 0 to 1; the rest is the best name's.
       description_weight: of the best description in the score of a target with descriptions, 0 to 1.
       words: weight of words in common, 0 to 1, which is added to the model's score for queries of at least 7 words.
-      clean_queries: score queries without list bullets and gender markers such as (m/f/d).
+      clean_queries: score queries without list bullets, gender markers such as (m/f/d) and final full stops.
       candidates: as of `uwe-jax rank`.
       skill_filter: of the sentences of a vacancy: one that is no requirement (company, benefits) has no hits. shipped
         is the filter that comes with uwe_jax for the model, or a file, as of `uwe-jax tag`; by default none.

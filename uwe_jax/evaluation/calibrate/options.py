@@ -41,7 +41,7 @@ class CalibrateOptions:
       label_weight: of the label in the score of a target with several names, as rankings will have it.
       description_weight: of the best description in the score of a target with descriptions, 0 to 1.
       words: weight of words in common, as rankings will have it.
-      clean_queries: score queries without list bullets and gender markers, as rankings will.
+      clean_queries: score queries without bullets, gender markers and final full stops, as rankings will.
       esco_version: of tasks, such as 1.1.1; by default the newest in the folders.
       cache_dir: folder of encoders and prepared data; by default $UWE_JAX_CACHE or the user's cache folder.
     """
