@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from uwe_jax.retrieval.settings import weights_within
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import FilePath, NameList, Repeated, RepeatedPath, at_least, names
-from uwe_jax.runtime.settings import from_mapping, within
+from uwe_jax.runtime.settings import from_mapping
 from uwe_jax.scoring.names import DESCRIPTION_WEIGHT, LABEL_WEIGHT, NameWeights
 from uwe_jax.scoring.ranking_metrics import DEFAULT_METRICS
 
@@ -117,9 +118,7 @@ class EvaluationOptions:
         at_least(0, max_queries=self.max_queries, bootstrap=self.bootstrap, dump_rankings=self.dump_rankings)
         at_least(0, run_depth=self.run_depth)
         at_least(3, max_tokens=self.max_tokens)
-        within("--label-weight", self.label_weight, 0, 1)
-        within("--description-weight", self.description_weight, 0, 1)
-        within("--words", self.words, 0, 1)
+        weights_within(self)
         if self.label_weight != LABEL_WEIGHT and not self.target_names:
             raise UserError("--label-weight has no effect without --target-names. Give both, or neither.")
         if self.description_weight != DESCRIPTION_WEIGHT and not self.target_descriptions:

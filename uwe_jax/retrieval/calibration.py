@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from uwe_jax.retrieval.settings import RankSettings
+from uwe_jax.retrieval.settings import WEIGHTS, RankSettings
 from uwe_jax.retrieval.sketch import in_common
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
@@ -99,8 +99,7 @@ class Subject:
 
     def unlike(self, other: Subject) -> str:
         """Returns the first difference to what is ranked now, `other`, as a phrase; "" where there is none."""
-        weights = ("label_weight", "description_weight", "words")
-        for name in ("fingerprint", "scorer", "max_tokens", "names", *weights, "clean_queries"):
+        for name in ("fingerprint", "scorer", "max_tokens", "names", *WEIGHTS, "clean_queries"):
             if (there := getattr(self, name)) != (here := getattr(other, name)):
                 return (
                     f"its {name} is {there}{f' ({self.model})' if name == 'fingerprint' else ''}, and here it is {here}"

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from uwe_jax.retrieval.settings import weights_within
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
 from uwe_jax.runtime.options import (
@@ -209,9 +210,7 @@ class RankOptions:
 
     def __post_init__(self) -> None:
         at_least(1, top_k=self.top_k, candidates=self.candidates)
-        within("--label-weight", self.label_weight, 0, 1)
-        within("--description-weight", self.description_weight, 0, 1)
-        within("--words", self.words, 0, 1)
+        weights_within(self)
         within("--min-probability", self.min_probability or 0, 0, 1)
         if not math.isfinite(self.min_score or 0):
             raise UserError(f"--min-score is {self.min_score}; it must be a finite number.")

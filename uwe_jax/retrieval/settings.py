@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from uwe_jax.retrieval.store.columns import Where
 from uwe_jax.runtime.settings import within
 from uwe_jax.scoring.names import DESCRIPTION_WEIGHT, LABEL_WEIGHT, NameWeights
+
+if TYPE_CHECKING:
+    from uwe_jax.retrieval.store.columns import Where  # pyarrow is slow to import, and commands read options from here
+
+# Of the parts of a score.
+WEIGHTS = ("label_weight", "description_weight", "words")
+
+
+def weights_within(options: Any) -> None:
+    """Checks the weights among the options of a command.
+
+    Raises:
+      UserError: a weight is not between 0 and 1.
+    """
+    for name in WEIGHTS:
+        within(f"--{name.replace('_', '-')}", getattr(options, name), 0, 1)
 
 
 @dataclass(frozen=True)
@@ -34,9 +49,8 @@ class RankSettings:
     candidates: int | None = None
 
     def __post_init__(self) -> None:
-        within("label_weight", self.label_weight, 0, 1)
-        within("description_weight", self.description_weight, 0, 1)
-        within("words", self.words, 0, 1)
+        for name in WEIGHTS:
+            within(name, getattr(self, name), 0, 1)
         within("candidates", 1 if self.candidates is None else self.candidates, 1)
 
     @property

@@ -16,9 +16,9 @@ from typing import Annotated
 import tyro
 
 from uwe_jax.retrieval.options import parse_index
+from uwe_jax.retrieval.settings import weights_within
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import OptionalInt, OptionalPath, Repeated, at_least
-from uwe_jax.runtime.settings import within
 from uwe_jax.scoring.names import DESCRIPTION_WEIGHT, LABEL_WEIGHT
 
 VARIABLE = "UWE_JAX_API_KEY"
@@ -112,9 +112,7 @@ class ServiceOptions:
     limits: Annotated[Limits, tyro.conf.arg(name="")] = field(default_factory=Limits)
 
     def __post_init__(self):
-        within("--label-weight", self.label_weight, 0, 1)
-        within("--description-weight", self.description_weight, 0, 1)
-        within("--words", self.words, 0, 1)
+        weights_within(self)
         at_least(1, candidates=self.candidates)
         if len(self.indexes) < len(self.index):
             raise UserError(f"--index is {', '.join(self.index)}; give every index its own name: NAME=INDEX.")

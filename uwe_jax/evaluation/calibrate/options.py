@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from uwe_jax.retrieval.settings import weights_within
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import NameList, OptionalFloat, OptionalPath, Repeated, RepeatedPath, at_least
 from uwe_jax.runtime.settings import within
@@ -83,9 +84,7 @@ class CalibrateOptions:
             raise UserError("--precision and --min-probability both name a threshold. Give one.")
         at_least(1, depth=self.depth)
         at_least(0, max_queries=self.max_queries)
-        within("--label-weight", self.label_weight, 0, 1)
-        within("--description-weight", self.description_weight, 0, 1)
-        within("--words", self.words, 0, 1)
+        weights_within(self)
         within("--precision", self.precision or 0, 0, 1)
         within("--min-probability", self.min_probability or 0, 0, 1)
 
