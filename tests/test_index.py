@@ -163,6 +163,9 @@ def test_targets_are_added_and_removed_without_encoding_the_others(built, model,
     assert "float32" in told.out
     assert "in 1 segment\n" in told.out
 
+    main(["--model", model, "--targets", str(path), "--out", str(out)])
+    assert f"{out} holds an index of 3 texts, which this one replaces." in capsys.readouterr().err
+
 
 def test_another_model_cannot_add(built, tmp_path):
     out = tmp_path / "space"

@@ -216,10 +216,17 @@ def test_names_in_tables(tmp_path):
         assert found.columns == {"level": ("2", "1")}
         assert found.notes == (
             "1 duplicate row left out",
-            "1 row with the id of an earlier one taken as further names of its target",
+            "1 row with the id of an earlier one taken as further names of its target, such as 'care worker' of "
+            "'nurse'",
             "1 row of an earlier id with other values in further columns, which do not count",
             "1 name of several targets, kept for each, such as 'carer'",
         )
+    alike = write_rows(tmp_path / "alike.csv", [{"label": "nurse", "Alt labels": "carer"}])
+    ids = "no column of ids: the texts are the ids (--id-column names one)"
+    unread = "the column Alt labels is not read as further names (--names 'Alt labels' does)"
+    assert read_targets(alike, keep=("",)).notes == (ids, unread)
+    assert read_targets(alike, target_names=False).notes == (ids,)
+    assert read_targets(alike, names="Alt labels").notes == ()
     lists = [{"id": 1, "label": "nurse", "other": ["carer", "nurse; ward"]}, {"id": 2, "label": "cook", "other": None}]
     found = read_targets(write_rows(tmp_path / "l.jsonl", lists), names="other")
     assert plain(found) == (("carer", "nurse; ward"), ())

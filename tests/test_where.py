@@ -291,6 +291,7 @@ def test_of_rows_that_repeat_the_first_counts(tmp_path):
     found = read_targets(write_rows(tmp_path / "t.csv", rows))
     assert (found.texts, found.columns) == (("nurse",), {"family": ("care",)})
     assert found.notes == (
+        "no column of ids: the texts are the ids (--id-column names one)",
         "2 duplicate rows left out",
         "1 row of an earlier id with other values in further columns, which do not count",
     )

@@ -18,7 +18,7 @@ from uwe_jax.retrieval.ranker import Ranker
 from uwe_jax.retrieval.settings import DEFAULT
 from uwe_jax.retrieval.store.columns import ROLE
 from uwe_jax.retrieval.store.folder import append, compact, load_index, remove, verify
-from uwe_jax.retrieval.store.manifest import read_manifest
+from uwe_jax.retrieval.store.manifest import MANIFEST, read_manifest
 from uwe_jax.retrieval.store.searchable import Origin
 from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.retrieval.store.writing import LONG_PATIENCE, changing, creating
@@ -139,6 +139,9 @@ def _build(options: IndexOptions, path: Path) -> None:
     _log_targets(targets)
     with creating(options.folder):  # fails before minutes of encoding
         pass
+    if (options.folder / MANIFEST).exists():
+        names = sum(each.targets - len(each.removed) for each in read_manifest(options.folder).segments)
+        LOG.info(f"{options.folder} holds an index of {counted(names, 'text')}, which this one replaces.")
     ranker = load(model, cache_dir=options.cache_dir, max_tokens=options.max_tokens)
     _write(ranker, model, targets, options.folder, options.dtype)
     LOG.info(f"Built in {duration(time.perf_counter() - started)}.")

@@ -104,6 +104,11 @@ def table_targets(
         rows = [row._replace(values=tuple(row.values[place] for place in shown)) for row in rows]
     notes = noted(len(nested), "column", f"of lists or objects left out ({', '.join(sorted(nested))})")
     notes += noted_of(without % len(rows) if rows else 0, len(rows), "row", "without an id; the text is the id")
+    unused = [name for name in table.columns if name not in columns]
+    if not id_column and unused:
+        notes.append(f"no column of ids: the texts are the ids ({flags.id_column} names one)")
+    if several and not names and (like := [each for each in unused if named_columns([each], ["aliases"])]):
+        notes.append(f"the column {like[0]} is not read as further names ({flags.names} {shlex.quote(like[0])} does)")
     origin = str(path) if is_text_list(path) else f"{path}, column {column}"
     return Targets.of(origin, rows, list(shown.values()), notes, several=several)
 

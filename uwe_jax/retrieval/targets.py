@@ -67,7 +67,8 @@ class Targets:
         """Builds targets; of rows with one id the first counts, and with `several` the others have further names."""
         kept: dict[str, Row] = {}
         names: dict[str, list[Name]] = {}
-        repeated, further, differing = 0, 0, 0
+        repeated, differing = 0, 0
+        further: list[Row] = []
         for row in rows:
             first = kept.setdefault(row.id, row)
             if first.text != row.text and not several:
@@ -77,13 +78,16 @@ class Targets:
                 )
             names.setdefault(row.id, []).extend(row.names if first is row else (Name(row.text), *row.names))
             repeated += first is not row and first.text == row.text
-            further += first.text != row.text
+            further += [row] * (first.text != row.text)
             differing += first.values != row.values
         if not kept:
             raise UserError(f"{origin} holds no text. {EXPECTED}")
         of_each = tuple(tuple(distinct_names(row.text, names[row.id])) for row in kept.values())
         left_out = noted(repeated, "duplicate row", "left out")
-        left_out += noted(further, "row", "with the id of an earlier one taken as further names of its target")
+        if further:
+            example = f"{shorten(further[0].text)} of {shorten(kept[further[0].id].text)}"
+            rest = f"with the id of an earlier one taken as further names of its target, such as {example}"
+            left_out += noted(len(further), "row", rest)
         left_out += noted(differing, "row", "of an earlier id with other values in further columns, which do not count")
         if any(of_each):
             texts_of = (
