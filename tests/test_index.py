@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -240,6 +241,12 @@ def test_texts_without_ids_are_their_own(tmp_path):
             read(tmp_path / "nowhere.csv")
         with pytest.raises(UserError, match="in no supported format"):
             read(write_tiny_encoder(tmp_path / "tiny") / "model.safetensors")
+    two.write_text("label,id\n")
+    with pytest.raises(UserError, match="has the columns label, id and no row below them"):
+        read_targets(two)
+    os.mkfifo(tmp_path / "pipe.txt")
+    with pytest.raises(UserError, match="is a pipe or a device"):
+        read_targets(tmp_path / "pipe.txt")
 
 
 def test_taxonomies(tmp_path):

@@ -99,6 +99,8 @@ def table_targets(
         others = [*map(Name, map(normalise, further)), Name(normalise(description or ""), DESCRIPTION)]
         rows.append(Row(number or text, text, tuple(values), tuple(name for name in others if name.text)))
     broken.check()
+    if not rows and not is_text_list(path):
+        raise UserError(f"{path} has the columns {', '.join(table.columns)} and no row below them. {EXPECTED}")
     shown = {place: name for place, name in enumerate(distinct) if name not in nested}
     if nested:
         rows = [row._replace(values=tuple(row.values[place] for place in shown)) for row in rows]
@@ -137,6 +139,8 @@ def read_ids(path: Path | str, id_column: str = "") -> list[str]:
 def check_file(path: Path) -> None:
     """Raises UserError unless there is a file of texts."""
     if not path.is_file():
+        if path.exists() and not path.is_dir():
+            raise UserError(f"{path} is a pipe or a device. Write what it gives to a file, and name that. {EXPECTED}")
         raise UserError(f"There is no {path}. {EXPECTED}")
     if not is_text_list(path) and not table_format(path):
         raise UserError(f"{path} is in no supported format. {EXPECTED}")
