@@ -87,10 +87,10 @@ def described(folder: Path) -> str:
     """Describes an index in lines for a person. Raises UserError: there is no index in the folder."""
     manifest, note = read_manifest(folder), recorded(folder)
     origin, segments = manifest.origin, manifest.segments
-    held, gone = sum(each.targets for each in segments), sum(len(each.removed) for each in segments)
+    gone = sum(len(each.removed) for each in segments)
     # The manifest counts names.
     named = load_index(folder) if any(ROLE in each.columns for each in segments) else None
-    count = f"{held - gone:,}" if named is None else f"{len(named):,} with {len(named.names):,} names"
+    count = f"{manifest.names:,}" if named is None else f"{len(named):,} with {len(named.names):,} names"
     freed = f", and {gone:,} removed that --compact frees" if gone else ""
     tokens, size = sum(each.tokens for each in segments), sum(each.bytes for each in segments)
     means = ", one mean per target" if manifest.pooled else ""
@@ -140,7 +140,7 @@ def _build(options: IndexOptions, path: Path) -> None:
     with creating(options.folder):  # fails before minutes of encoding
         pass
     if (options.folder / MANIFEST).exists():
-        names = sum(each.targets - len(each.removed) for each in read_manifest(options.folder).segments)
+        names = read_manifest(options.folder).names
         LOG.info(f"{options.folder} holds an index of {counted(names, 'text')}, which this one replaces.")
     ranker = load(model, cache_dir=options.cache_dir, max_tokens=options.max_tokens)
     _write(ranker, model, targets, options.folder, options.dtype)

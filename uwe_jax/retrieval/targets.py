@@ -78,7 +78,8 @@ class Targets:
                 )
             names.setdefault(row.id, []).extend(row.names if first is row else (Name(row.text), *row.names))
             repeated += first is not row and first.text == row.text
-            further += [row] * (first.text != row.text)
+            if first.text != row.text:
+                further.append(row)
             differing += first.values != row.values
         if not kept:
             raise UserError(f"{origin} holds no text. {EXPECTED}")

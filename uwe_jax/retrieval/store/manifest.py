@@ -74,6 +74,11 @@ class Manifest:
         check_dtype(self.dtype)
         within("width", self.width, 1)
 
+    @property
+    def names(self) -> int:
+        """The number of names that are not removed: of targets where each has one."""
+        return sum(entry.targets - len(entry.removed) for entry in self.segments)
+
 
 def read_manifest(folder: Path) -> Manifest:
     """Reads the manifest of an index; raises UserError if the index is incomplete, damaged or of a newer format."""
@@ -112,9 +117,8 @@ def read_manifest(folder: Path) -> Manifest:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Replaces the manifest atomically; raises UserError if removed targets make it too large to be read."""
-    targets = sum(entry.targets - len(entry.removed) for entry in manifest.segments)
     version = VERSION if any(ROLE in entry.columns for entry in manifest.segments) else VERSION - 1
-    content = {"format": FORMAT, "version": version, "targets": targets, **asdict(manifest)}
+    content = {"format": FORMAT, "version": version, "targets": manifest.names, **asdict(manifest)}
     text = json_text({**content, "sha256": _digest(content)}, indent=2) + "\n"
     if len(text) > _MOST_BYTES:
         raise UserError(
