@@ -108,6 +108,29 @@ def test_json_and_sheets_give_the_same_rows(tmp_path):
     assert [place for place, _ in table_rows(path, ["id"], BrokenRows(), "s")] == ["s, row 3", "s, row 4", "s, row 5"]
 
 
+def test_keys_that_json_lines_have_late_are_columns(tmp_path):
+    skills = [
+        {"id": str(k), "label": f"skill {k}"} | ({"altLabels": [f"other {k}"]} if k > 200 else {}) for k in range(300)
+    ]
+    path = tmp_path / "skills.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in skills))
+    assert sum(bool(skill.aliases) for skill in read_taxonomy(path).skills) == 99
+    targets = read_targets(path, names="altLabels")
+    assert [name.text for name in targets.names[250]] == ["other 250"]
+    path = tmp_path / "vacancies.jsonl"
+    path.write_text(
+        "".join(
+            json.dumps({"title": "cook", "description": "soup"} | ({"skills": ["soup"]} if k > 200 else {})) + "\n"
+            for k in range(300)
+        )
+    )
+    (found,) = find_vacancy_files(path)
+    assert found.columns.keys() == {"title", "description", "skills"}
+    path.write_text('{"title": "cook", "description": "soup", "wanted": ["soup"]}\n')
+    (found,) = find_vacancy_files(path)
+    assert found.columns.keys() == {"title", "description"}, "the file has changed since it was read"
+
+
 def test_open_document_sheets(tmp_path):
     spaces = "".join(
         f' xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in ("office", "text", "table")

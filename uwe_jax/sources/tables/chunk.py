@@ -48,7 +48,7 @@ class Table(ABC):
     """A table of any format."""
 
     name: str  # for messages
-    columns: list[str]  # their names, stripped; in JSON the keys of the first rows
+    columns: list[str]  # their names, stripped; in JSON the keys of all rows
     told: str  # how it is read, for messages
     named = True  # whether the format distinguishes column names from values; else the first row is taken for names
     any_keys = False  # whether a row may have columns that `columns` lacks
@@ -88,10 +88,17 @@ class Table(ABC):
         broken: BrokenRows,
         optional: Mapping[str, str] = NONE,
         roles: Mapping[str, str] = NONE,
+        exact: bool = False,
     ) -> Rows:
-        """Yields the rows of a chunk with values of the types of their columns; see `read_rows`."""
+        """Yields the rows of a chunk with values of the types of their columns; see `read_rows`.
+
+        `exact` names of columns are this table's own: in formats with `any_keys` they are not looked for, as that
+        reads the whole file.
+        """
         types = {**columns, **optional}
-        found = {column: column for column in types} | self.find(columns, optional, roles)
+        found = {column: column for column in types}
+        if not (exact and self.any_keys):
+            found |= self.find(columns, optional, roles)
         for place, raw in self.rows(where, list(found.values()), broken):
             if absent := [column for column in columns if found[column] not in raw]:
                 keys = f"(keys: {', '.join(raw) or 'none'})"

@@ -168,7 +168,7 @@ def read_chunk(chunk: Chunk, columns: Sequence[str], broken: BrokenRows) -> Rows
             "now), so the positions of its rows are unknown. Run again while nothing writes to it."
         )
     table = open_table(path, chunk.name, chunk.quoted, columns)
-    return table.typed(chunk, NONE, broken, dict.fromkeys(columns, ANY))
+    return table.typed(chunk, NONE, broken, dict.fromkeys(columns, ANY), exact=True)
 
 
 def read_table(

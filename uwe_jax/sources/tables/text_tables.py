@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property, lru_cache
 
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.tables.chunk import Chunk, Rows, Table, chunks_of
@@ -65,13 +66,12 @@ class JsonLines(Table):
     def __init__(self, file: TextFile):
         self._file = file
         self.name = file.name
-        self.columns: list[str] = []
-        for line in file.head():
-            try:
-                row = as_row(parse_json(line.text)) or {}
-            except ValueError:
-                continue
-            self.columns = list(dict.fromkeys((*self.columns, *row)))
+
+    @cached_property
+    def columns(self) -> list[str]:  # type: ignore[override]
+        """The keys of all rows: writers that leave out empty values may write a key late."""
+        stamp = self._file.path.stat() if self._file.path else None
+        return list(_keys(self._file, *((stamp.st_size, stamp.st_mtime_ns) if stamp else ())))
 
     def cut(self, rows: int) -> list[Chunk]:
         lines = (line for line in self._file.lines() if line.text.strip())
@@ -94,3 +94,21 @@ class JsonLines(Table):
                     broken.add(place, no_row(value, columns)[0], expected)
                 else:
                     yield place, row
+
+
+@lru_cache(maxsize=64)
+def _keys(file: TextFile, *_stamp: int) -> tuple[str, ...]:
+    """Returns the keys of all JSON lines, or of those before a damage, which is reported when rows are read."""
+    found: dict[str, None] = {}
+    read = False
+    try:
+        for line in file.lines():
+            read = True
+            try:
+                found |= dict.fromkeys(as_row(parse_json(line.text)) or {})
+            except ValueError:
+                continue
+    except UserError:
+        if not read:
+            raise
+    return tuple(found)
