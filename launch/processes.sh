@@ -12,8 +12,8 @@
 #   PORT    where the processes meet on 127.0.0.1 (default: a free one)
 #   GRACE   seconds the others have once one ended badly, before SIGTERM, and again before SIGKILL (default: 120)
 #
-# SIGTERM and SIGINT are passed on. Ends with 2 where a process did (something to fix), else 130 (Ctrl-C), else 75
-# (stopped from outside; the same command resumes), else the first status that is not 0.
+# SIGTERM and SIGINT are passed on. Ends with 2 where a process did (something to fix), else 130 (Ctrl-C), else the
+# status of a crash, else 75 (stopped from outside; the same command resumes), else the first that is not 0.
 set -euo pipefail
 
 if [[ ${1:-} == -h || ${1:-} == --help ]]; then
@@ -114,12 +114,13 @@ for ((tries = 0; tries < 20; tries++)); do
   sleep 0.1
 done
 
+# The others answer the crash of one, and its death by a signal, with 75; to start again helps after the latter alone.
+rank() {
+  case $1 in 2) echo 5 ;; 130) echo 4 ;; 75) echo 2 ;; 0) echo 0 ;; *) echo $(($1 < 128 ? 3 : 1)) ;; esac
+}
 verdict=0
 for k in "${!statuses[@]}"; do
   ((statuses[k] == 0)) || echo "Process $k ended with status ${statuses[k]}." >&2
-  ((verdict != 0)) || verdict=${statuses[k]}
-done
-for wins in 75 130 2; do
-  for status in "${statuses[@]}"; do ((status != wins)) || verdict=$wins; done
+  (($(rank "${statuses[k]}") <= $(rank "$verdict"))) || verdict=${statuses[k]}
 done
 exit "$verdict"

@@ -85,7 +85,12 @@ rm -f "$token"
 task='trap : TERM INT
 "$@"
 status=$?
-case $status in 130) exit 251 ;; 2) exit 252 ;; *) exit "$status" ;; esac'
+case $status in
+  130) exit 251 ;;
+  2) exit 252 ;;
+  0 | 75) exit "$status" ;;
+  *) exit $((status < 75 ? 250 : status)) ;; # a crash, which the other tasks answer with 75
+esac'
 
 attempts=${ATTEMPTS:-3}
 for ((attempt = 1; attempt <= attempts; attempt++)); do
@@ -94,6 +99,7 @@ for ((attempt = 1; attempt <= attempts; attempt++)); do
     bash -c "$task" task "$python" -m uwe_jax.train "$@" || status=$?
   case $status in
     0) exit 0 ;;
+    250) status=1 ;;
     251) exit 130 ;;
     252) exit 2 ;;
     75)
