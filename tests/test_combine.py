@@ -90,6 +90,18 @@ def test_an_unwritable_output_is_reported_before_reading(config, tmp_path, capsy
         combine([config, "--config.source.parts.onet.wight=3"])
 
 
+def test_queries_in_the_language_of_the_source_are_excluded(tmp_path, capsys):
+    write(tmp_path / "de" / "queries.tsv", "q1\tKrankenpfleger\nq2\tBäcker\n")
+    write(tmp_path / "de" / "corpus_documents.tsv", "c1\tPflegefachkraft\nc2\tKonditor\n")
+    write(tmp_path / "de" / "annotations.tsv", "q1\t0\tc1\t1\nq2\t0\tc2\t1\n")
+    write(tmp_path / "skill_job.csv", "left,right\npflegen,Krankenpfleger\nbacken,Bäcker\nbacken,Koch\n")
+    settings = SourceSettings(source="edges", path=str(tmp_path), language="de")
+    assert list(load_training_composition(settings).graphs.graphs["job"].neighbours) == ["Koch"]
+    said = capsys.readouterr().err
+    assert "2 texts of skill-job excluded" in said
+    assert "Job title similarity (test), " in said.split("Not decontaminated against")[1]
+
+
 def test_evaluations_are_excluded_from_combined_graphs(config, tmp_path, capsys):
     out = tmp_path / "graphs"
     combine([config, "--config.source.decontaminate=()", f"--out={out}"])

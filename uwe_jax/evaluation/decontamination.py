@@ -10,11 +10,13 @@ from uwe_jax.config import COMBINED, SourceSettings
 from uwe_jax.data.decontamination import ExcludedTexts
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.training_hashes import task_hashes
-from uwe_jax.evaluation.tasks.catalogue import CATALOGUE, EVERY
+from uwe_jax.evaluation.tasks.catalogue import CATALOGUE, EVERY, in_languages, variants
+from uwe_jax.evaluation.tasks.languages import Pair
 from uwe_jax.evaluation.tasks.task import TaskDataMissing, TaskSources
 from uwe_jax.runtime.files import cache_folder
 from uwe_jax.runtime.kinds import SKILL
 from uwe_jax.sources.catalogue import load_composition, with_local_paths
+from uwe_jax.sources.esco.release import plain_languages
 from uwe_jax.sources.folders import check_folder
 from uwe_jax.sources.mixture.parts import Composition
 
@@ -46,17 +48,18 @@ def load_training_composition(settings: SourceSettings) -> Composition:
 def _excluded_texts(settings: SourceSettings) -> ExcludedTexts | None:
     """Reads the queries and relevant pairs of the task splits in `source.decontaminate`.
 
-    The data is searched in `source.tasks_path`, else in the folders of all sources, never on the hub. None where
-    nothing is to be excluded, or no folder is named. Tasks that are ESCO itself or not split have nothing to exclude.
+    Tasks are read in the languages of the sources and in English. The data is searched in `source.tasks_path`, else in
+    the folders of all sources, never on the hub. None where nothing is to be excluded, or no folder is named. Tasks
+    that are ESCO itself or not split have nothing to exclude.
     """
     if not settings.decontaminate:
         return None
+    parts = settings.parts.values() if settings.source == COMBINED else ()
     if settings.tasks_path:
         folders = [Path(settings.tasks_path).expanduser()]
         check_folder(folders[0], "Expected the folder of the evaluation tasks' data: set source.tasks_path to it.")
     else:
         # A path that is not a folder is reported by its source.
-        parts = settings.parts.values() if settings.source == COMBINED else ()
         paths = [settings.path, *(part.path for part in parts if part.weight > 0)]
         named = dict.fromkeys(Path(path).expanduser() for path in paths if path)
         folders = [folder for folder in named if folder.is_dir()]
@@ -66,14 +69,21 @@ def _excluded_texts(settings: SourceSettings) -> ExcludedTexts | None:
     queries: dict[str, list[np.ndarray]] = {}
     pairs: list[np.ndarray] = []
     found, missing = [], []
-    splits = [(spec, split) for spec in EVERY.values() for split in settings.decontaminate if split in spec.splits]
+    languages = [settings.language, *(part.language for part in parts if part.weight > 0)]
+    asked = [Pair(each, each) for each in dict.fromkeys(plain_languages(",".join((*languages, "en"))))]
+    splits = [
+        (spec, pair, split)
+        for spec, pair, lacking in variants(list(EVERY.values()), asked)
+        for split in settings.decontaminate
+        if split in spec.splits and not lacking
+    ]
     sources = TaskSources(tuple(folders), cache_folder(settings.cache_dir), offline=True)
-    for spec, split in splits:
+    for spec, pair, split in splits:
         if (spec.name, split) in _TAXONOMY:
             continue
-        name = f"{spec.title} ({split})"
+        name = f"{spec.title} ({f'{pair}, ' if pair.suffix and not spec.family else ''}{split})"
         try:
-            task = spec.load(sources, split)
+            task = spec.load(in_languages(sources, pair), split)
         except TaskDataMissing:
             missing += [name] if spec.name in CATALOGUE else []  # the sets of MELO and MELS are too many to list
             continue

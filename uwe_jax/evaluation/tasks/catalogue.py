@@ -129,12 +129,7 @@ def load_tasks(
     tasks: list[RankingTask] = []
     skipped: list[SkippedTask] = []
     asked = languages or [Pair(sources.asked_in, sources.language)]
-    variants = dict.fromkeys(
-        (spec, Pair(*spec.languages), "") if spec.family else (spec, *pair_of_task(spec.languages, pair))
-        for spec in specs
-        for pair in asked
-    )
-    for spec, pair, lacking in variants:
+    for spec, pair, lacking in variants(specs, asked):
         suffix = "" if spec.family else pair.suffix
         name, asked_in = spec.name + suffix, "" if spec.family else str(pair)
         if lacking:
@@ -149,7 +144,7 @@ def load_tasks(
             reasons = [] if wanted else [f"Its publisher has no {split} split, only {there}."]
         for each in wanted:
             try:
-                task = spec.load(_in(sources, pair), each)
+                task = spec.load(in_languages(sources, pair), each)
             except TaskDataMissing as error:
                 reasons.append(str(error))
                 continue
@@ -168,5 +163,16 @@ def load_tasks(
     return tasks, skipped
 
 
-def _in(sources: TaskSources, pair: Pair) -> TaskSources:
+def variants(specs: Sequence[TaskSpec], asked: Sequence[Pair]) -> list[tuple[TaskSpec, Pair, str]]:
+    """Returns each task in each pair of languages that it has of those asked for, and why not where it has not."""
+    found = (
+        (spec, Pair(*spec.languages), "") if spec.family else (spec, *pair_of_task(spec.languages, pair))
+        for spec in specs
+        for pair in asked
+    )
+    return list(dict.fromkeys(found))
+
+
+def in_languages(sources: TaskSources, pair: Pair) -> TaskSources:
+    """Returns the sources with the languages of queries and targets, if these are known."""
     return dataclasses.replace(sources, query_language=pair.query, language=pair.target) if any(pair) else sources
