@@ -4,13 +4,16 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from compositions import pairs, part
+from compositions import edge_weights, pairs, part
 
 from uwe_jax.config import COMBINED, PartSettings, SourceSettings
+from uwe_jax.data.decontamination import ExcludedTexts
 from uwe_jax.data.graph import Edge
+from uwe_jax.data.training_hashes import text_hashes
 from uwe_jax.evaluation.decontamination import load_training_composition, load_training_graphs
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.mixture.compose import compose
@@ -70,6 +73,19 @@ def test_rows_in_several_groups_and_weights_come_back(tmp_path, monkeypatch):
     pq.write_table(table.set_column(place, "weight", pa.array([2.0, 2.0, 2.0], pa.float32())), path)
     with pytest.raises(UserError, match="are not those that were combined"):
         read_saved(folder)
+
+
+def test_jobs_in_the_place_of_skills_are_excluded_as_jobs_when_read(tmp_path):
+    mixed = part(
+        job_alias=pairs([("nurse", "RN"), ("cook", "chef")], "alternative"),
+        skill_alias=pairs([("nurse", "care for patients"), ("weld", "join metal")], "alternative"),
+    )
+    excluded = ExcludedTexts({"job": np.unique(text_hashes(["Nurse"]))}, np.empty(0, np.uint64), ("a task (test)",))
+    save(compose([mixed]), tmp_path / "graphs", {})
+    read, expected = read_saved(tmp_path / "graphs", excluded=excluded), compose([mixed], excluded=excluded)
+    assert edge_weights(read.graphs.graphs["alias"]) == edge_weights(expected.graphs.graphs["alias"])
+    assert ("nurse", "RN") not in edge_weights(read.graphs.graphs["alias"])
+    assert ("nurse", "care for patients") in edge_weights(read.graphs.graphs["alias"]), "a skill of a job's name"
 
 
 def test_a_changed_or_damaged_folder_is_refused(tmp_path):

@@ -215,13 +215,13 @@ def _numbered(
         used = np.zeros(len(graph.nodes), bool)
         used[graph.right] = True
         nodes, place = used_nodes(graph.nodes, used)
-        digits = len(skills), len(nodes), len(infos), len(relations)
+        digits = len(skills), len(nodes), len(infos), len(relations), 2
         if math.prod(digits) > np.iinfo(np.int64).max:
             raise UserError(
                 f"skill-{kind} has {digits[0]:,} skills, {digits[1]:,} neighbours, {digits[2]} parts and {digits[3]:,} "
                 "relations: the number of combinations exceeds 63 bits. Read fewer sources or relations."
             )
-        columns = skill_place[graph.left], place[graph.right], number[graph.part], graph.relation
+        columns = skill_place[graph.left], place[graph.right], number[graph.part], graph.relation, graph.of_jobs
         key = np.ravel_multi_index(columns, digits)
         del graph, used, place, columns
         statements[kind] = _statements(key, digits)
@@ -245,9 +245,10 @@ def _statements(key: np.ndarray, digits: Sequence[int]) -> Statements:
         key = key[new]
     columns: list[np.ndarray] = []
     for base in reversed(digits):
-        columns.append((key % base).astype(np.int32 if len(columns) > 1 else np.min_scalar_type(base)))
+        columns.append((key % base).astype(np.int32 if len(columns) > 2 else np.min_scalar_type(base)))
         key = key // base
-    return Statements(*reversed(columns))
+    left, right, part, relation, of_jobs = reversed(columns)
+    return Statements(left, right, part, relation, of_jobs.astype(bool))
 
 
 def _edges(

@@ -35,12 +35,13 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Statements:
-    """Provenance of the edges of one graph: a row per edge, source and relation, sorted in this order."""
+    """Provenance of the edges of one graph: a row per edge, source, relation and role, sorted in this order."""
 
     left: np.ndarray  # int32 [s], positions in the graph's skills
     right: np.ndarray  # int32 [s], positions in the graph's neighbours
     part: np.ndarray  # unsigned [s], positions in the composition's parts
     relation: np.ndarray  # unsigned [s], positions in the composition's relations
+    of_jobs: np.ndarray  # bool [s], whether the left node is a job, in the place of a skill; see `Part.jobs`
 
 
 @dataclass(frozen=True, eq=False)

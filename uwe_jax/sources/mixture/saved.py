@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from uwe_jax.sources.tables.columns import UNREADABLE, parquet_columns
 _MANIFEST = "graphs.json"
 _FORMAT = 1
 _TEXTS = ["left", "right", "relation", "part", "left_id", "right_id"]
+_OF_JOBS = "of_jobs"
 # Bytes of a column's dictionary of distinct texts; beyond it, Parquet would write each text in full.
 _DICTIONARY = 1 << 28
 _ROWS = 1 << 20  # of a row group
@@ -63,8 +64,9 @@ def save(composition: Composition, folder: Path, settings: dict[str, Any]) -> No
     """Writes a composition atomically.
 
     One Parquet file per kind, skill_<kind>.parquet, has a row per edge, part and relation with the columns left, right,
-    relation, part, left_id, right_id and weight; names_<kind>.parquet has a row per further name of a node with the
-    columns label and name. graphs.json has the fingerprints, the parts and the settings.
+    relation, part, left_id, right_id and weight, and of_jobs where jobs take the place of skills; names_<kind>.parquet
+    has a row per further name of a node with the columns label and name. graphs.json has the fingerprints, the parts
+    and the settings.
 
     Args:
       composition: to write.
@@ -124,10 +126,12 @@ def read_saved(folder: Path, kinds: Sequence[str] = (), excluded: ExcludedTexts 
     )
     weights = {info.name: info.weight for info in infos}
     edges: dict[str, dict[str, EdgeColumns]] = {name: {} for name in weights}
+    kinds_of = {f"{kind}{ending}": kind for kind in there for ending in ("", _OF_JOBS)}
     for kind in there:
-        for name, found in _read_edges(folder / f"{SKILL}_{kind}.parquet", weights, changed).items():
-            edges[name][kind] = found
-    parts = [Part(info, edges[info.name], {kind: kind for kind in there}) for info in infos]
+        for name, of_jobs, found in _read_edges(folder / f"{SKILL}_{kind}.parquet", weights, changed):
+            edges[name][f"{kind}{_OF_JOBS}" if of_jobs else kind] = found
+    of_jobs = frozenset(f"{kind}{_OF_JOBS}" for kind in there)
+    parts = [Part(info, edges[info.name], kinds_of, of_jobs) for info in infos]
     parts[0] = dataclasses.replace(parts[0], names={kind: [_read_names(folder, kind)] for kind in manifest["names"]})
     composition = compose(parts)
     if composition.graphs.fingerprints() != there:
@@ -149,6 +153,7 @@ def _write_edges(composition: Composition, kind: str, path: Path) -> None:
         return [pa.DictionaryArray.from_arrays(indices, [texts[k] for k in used]) for texts in columns]
 
     fields = [*((name, pa.dictionary(pa.int32(), pa.string())) for name in _TEXTS), ("weight", pa.float32())]
+    fields += [(_OF_JOBS, pa.bool_())] if stated.of_jobs.any() else []
     with pq.ParquetWriter(
         path, pa.schema(fields), compression="zstd", dictionary_pagesize_limit=_DICTIONARY, use_dictionary=_TEXTS
     ) as file:
@@ -158,26 +163,39 @@ def _write_edges(composition: Composition, kind: str, path: Path) -> None:
             right, right_id = coded(stated.right[rows], graph.neighbours, graph.neighbour_ids)
             others = *coded(stated.relation[rows], composition.relations), *coded(stated.part[rows], names)
             columns = [left, right, *others, left_id, right_id, pa.array(weights[stated.part[rows]])]
-            file.write_table(pa.Table.from_arrays(columns, schema=pa.schema(fields)))
+            columns.append(pa.array(stated.of_jobs[rows]))
+            file.write_table(pa.Table.from_arrays(columns[: len(fields)], schema=pa.schema(fields)))
 
 
-def _read_edges(path: Path, weights: Mapping[str, float], changed: UserError) -> dict[str, EdgeColumns]:
-    """Returns the edges of a file by name of their part; raises `changed` if parts or weights differ."""
+def _read_edges(
+    path: Path, weights: Mapping[str, float], changed: UserError
+) -> Iterator[tuple[str, bool, EdgeColumns]]:
+    """Yields the edges of a file by name of their part, and by whether jobs take the place of skills in them.
+
+    Raises:
+      UserError: the file cannot be read, or `changed` if parts or weights differ.
+    """
     try:
         table = parquet_columns(path, path.name, dict.fromkeys(_TEXTS, "text"))
         names, part = coded(table["part"])
         columns = edge_columns(table.drop_columns("part"))
         del table
-        weight = pq.read_table(path, columns=["weight"])["weight"].cast(pa.float32()).to_numpy()
+        with pq.ParquetFile(path) as file:
+            marked = [name for name in (_OF_JOBS,) if name in file.schema_arrow.names]
+            others = file.read(["weight", *marked])
+        weight = others["weight"].cast(pa.float32()).to_numpy()
+        of_jobs = others[_OF_JOBS].to_numpy().astype(bool) if marked else np.zeros(len(weight), bool)
     except UNREADABLE as error:
         raise UserError(f"{path} cannot be read: {error}. Combine the graphs again.") from error
     parts = names.to_pylist()
     expected = np.array([weights.get(name, np.nan) for name in parts], np.float32)
     if not np.array_equal(weight, expected[part]):
         raise changed
-    if len(parts) == 1:
-        return {parts[0]: columns}
-    return {name: columns.where(part == number) for number, name in enumerate(parts)}
+    for number, name in enumerate(parts):
+        for role in (False, True):
+            rows = (part == number) & (of_jobs == role)
+            if rows.any():
+                yield name, role, columns if rows.all() else columns.where(rows)
 
 
 def _names_file(kind: str) -> str:
