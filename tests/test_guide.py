@@ -263,5 +263,6 @@ def test_another_model_is_the_guide_as_it_is_published(rng, tmp_path):
         for name in ("", str(other))
     )
     assert not np.array_equal(own.vectors["skill"], given.vectors["skill"])
+    assert own.fingerprint != given.fingerprint
     with pytest.raises(UserError, match="nowhere"):
         load_guide(GuideSettings(name="nowhere/at_all", mask="absolute"), graphs, encoder, tmp_path / "cache")

@@ -413,8 +413,20 @@ def test_other_graphs_are_not_resumed_on(flags, tmp_path, monkeypatch, capsys):
     trained_on = (tmp_path / "run" / "trained_on.npz").read_bytes()
     (edges / "skill_job.csv").write_text("\n".join(["left,right", *rows, *(f"skill {s},job 9" for s in range(9))]))
     assert run([*flags, "--config.steps=6"], monkeypatch) == 2
-    assert "trained on other graphs: skill-job" in capsys.readouterr().err
+    assert "trained with other data: skill-job differ" in capsys.readouterr().err
     assert (tmp_path / "run" / "trained_on.npz").read_bytes() == trained_on
+
+
+@pytest.mark.thorough
+def test_another_export_is_not_resumed_from(flags, sample_encoder, tmp_path, monkeypatch, capsys):
+    first = tmp_path / "first"
+    export.main([f"--model={sample_encoder}", f"--out={first}"])
+    flags = [*flags, f"--config.encoder.name={first}", "--config.encoder.wise_ft_alpha=0.5", "--config.steps=3"]
+    assert run(flags, monkeypatch) == 0
+    manifest = json.loads((first / "uwe_jax.json").read_text())
+    (first / "uwe_jax.json").write_text(json.dumps({**manifest, "fingerprint": "another"}))
+    assert run([*flags, "--config.steps=6"], monkeypatch) == 2
+    assert "(encoder.wise_ft_alpha is 0.5); that name now means another" in capsys.readouterr().err
 
 
 @pytest.mark.thorough

@@ -17,6 +17,7 @@ class Guide:
 
     vectors: dict[str, np.ndarray]  # by node kind: float16 [n, d], may be memory-mapped
     settings: GuideSettings
+    fingerprint: str = ""  # of the model that the vectors are by
 
     def similarity(
         self, skills: Int[np.ndarray, " m"], kind: str, neighbours: Int[np.ndarray, " n"]

@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import uwe_jax
-from uwe_jax.config import EncoderSettings, ScorerSettings
+from uwe_jax.config import Config, EncoderSettings, ScorerSettings
 from uwe_jax.models.folder import CONFIG, MANIFEST, TOKENISER_FILES, WEIGHTS
 from uwe_jax.models.loaded import LoadedModel
 from uwe_jax.models.uwe import LEARNED, UweModel
@@ -51,6 +51,25 @@ def is_exported(folder: Path) -> bool:
 def exported_fingerprint(folder: Path) -> str:
     """Returns the fingerprint of the export in a folder; empty for an encoder as it was published."""
     return str(read_manifest(folder).get("fingerprint", "")) if is_exported(folder) else ""
+
+
+def check_start(folder: Path, meta: dict[str, Any], config: Config, workdir: Path | str) -> None:
+    """Checks that a run's model can be computed: the weights that it started from are a part of it by WiSE-FT.
+
+    Args:
+      folder: that the name of the run's encoder means now.
+      meta: of a checkpoint of the run.
+
+    Raises:
+      UserError: the run started from an export, and the name means another one by now.
+    """
+    alpha, started = config.encoder.wise_ft_alpha, meta["encoder"].get("fingerprint", "")  # "" in earlier versions
+    if alpha != 1 and started and (now := exported_fingerprint(folder)) != started:
+        raise UserError(
+            f"{workdir} started from {config.encoder.name} of fingerprint {started}, whose weights are a part of its "
+            f"own (encoder.wise_ft_alpha is {alpha:g}); that name now means {now or 'no export'}. Put that export "
+            f"back, or use the run with the uwe_jax that trained it ({meta.get('version', 'unknown')})."
+        )
 
 
 def load_exported(folder: Path, *, cache_dir: Path, max_tokens: int | None = None) -> LoadedModel:

@@ -12,7 +12,7 @@ from flax.traverse_util import unflatten_dict
 from uwe_jax.config import Config
 from uwe_jax.models.checkpoint_reader import CheckpointReader, narration_off
 from uwe_jax.models.config import EncoderConfig
-from uwe_jax.models.exported import exported_fingerprint
+from uwe_jax.models.exported import check_start
 from uwe_jax.models.loaded import MAX_TOKENS, LoadedModel
 from uwe_jax.models.remote_workdir import checkpoints_of
 from uwe_jax.models.resolve import ResolvedEncoder, resolve_encoder
@@ -52,12 +52,7 @@ def load_run(workdir: Path, *, cache_dir: Path, max_tokens: int = MAX_TOKENS) ->
             checkpoints.close()
     blended, started = "", meta["encoder"].get("fingerprint", "")  # runs of earlier versions have none
     if (alpha := config.encoder.wise_ft_alpha) != 1:
-        if started and (now := exported_fingerprint(found.folder)) != started:
-            raise UserError(
-                f"{workdir} started from {config.encoder.name} of fingerprint {started}, whose weights are a part of "
-                f"its own (encoder.wise_ft_alpha is {alpha:g}); that name now means {now or 'no export'}. Put that "
-                f"export back, or load the run with the uwe_jax that trained it ({meta.get('version', 'unknown')})."
-            )
+        check_start(found.folder, meta, config, workdir)
         params = blend(params, read_params(found.folder, encoder), alpha)
         blended = f", WiSE-FT alpha {alpha:g}"
     validated = f", validation MAP {meta['validation']['macro_map']:.1f}" if meta["validation"] else ""

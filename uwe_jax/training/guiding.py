@@ -47,7 +47,8 @@ def load_guide(settings: GuideSettings, graphs: GraphSet, encoder: PretrainedEnc
       UserError: the model cannot be loaded, or a text has no vector.
     """
     loaded = load_model(settings.name, cache_dir=cache) if settings.name else _before_training(encoder, cache)
-    return Guide({kind: _vectors(loaded, kind, texts, cache) for kind, texts in graphs.texts.items()}, settings)
+    vectors = {kind: _vectors(loaded, kind, texts, cache) for kind, texts in graphs.texts.items()}
+    return Guide(vectors, settings, loaded.fingerprint)
 
 
 def _before_training(encoder: PretrainedEncoder, cache: Path) -> LoadedModel:

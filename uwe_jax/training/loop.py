@@ -23,7 +23,7 @@ from uwe_jax.distributed import parallel
 from uwe_jax.distributed.interruption import Interruption
 from uwe_jax.distributed.joining import is_first, joined
 from uwe_jax.models.checkpoint_reader import narration_off
-from uwe_jax.models.exported import exported_fingerprint
+from uwe_jax.models.exported import check_start, exported_fingerprint
 from uwe_jax.models.loading import load_encoder
 from uwe_jax.models.optimiser import learning_rate_schedule, make_optimiser
 from uwe_jax.models.remote_workdir import RunFolder
@@ -158,8 +158,8 @@ def _train(
     teacher = load_teacher(config, tokeniser, cache) if config.loss.distillation.path else None
     guide = load_guide(config.guide, splits.train, pretrained, cache) if config.needs_guide else None
     build = batch_builder(config, splits.train, tables, sampler, guide, teacher)
-    if teacher:
-        fingerprints["teacher"] = teacher.fingerprint()
+    fingerprints |= {"teacher": teacher.fingerprint()} if teacher else {}
+    fingerprints |= {"guide": guide.fingerprint} if guide else {}
     evaluator = Evaluator(model, labels, config.lengths, config.evaluation)
 
     # ---- Restore: 1. this workdir's newest intact checkpoint, 2. the pretrained encoder -------------------------
@@ -170,6 +170,7 @@ def _train(
     frozen: dict[str, list[float]] = {}
     if restored:
         workdirs.check_data(fingerprints, restored.meta, config.workdir)
+        check_start(pretrained.folder, restored.meta, config, config.workdir)
         checkpoints.quarantine_after(restored.step)
         state, before, frozen = restored.state, restored.meta["before"], restored.meta.get("frozen", {})
         LOG.info(f"Resuming {config.workdir} after step {restored.step} of {config.steps}.")

@@ -25,6 +25,7 @@ _FREE = (
     *("batch.prefetch", "batch.threads", "evaluation.texts_per_device"),
     *("source.path", "source.tasks_path", "source.cache_dir"),  # the graphs' fingerprints are compared instead
 )
+_BESIDE_GRAPHS = ("teacher", "guide")  # that have a fingerprint, as each graph has by its kind
 _FREE_PARTS = re.compile(r"source\.parts\.[^.]+\.path|distributed\.\w+")
 
 
@@ -116,7 +117,7 @@ def claim(workdir: Path, config: Config) -> None:
 
 
 def check_data(ours: dict[str, str], meta: dict[str, Any], workdir: Path | str) -> None:
-    """Raises UserError unless a checkpoint's meta object has our graph fingerprints and the same way of splitting."""
+    """Raises UserError unless a checkpoint's meta object has our fingerprints of data and the same way of splitting."""
     theirs, split_by = meta["fingerprints"], meta.get("split_by", "exact text and kind")
     if split_by != SPLIT_BY:
         raise UserError(
@@ -125,11 +126,12 @@ def check_data(ours: dict[str, str], meta: dict[str, Any], workdir: Path | str) 
             "another --config.workdir, or resume with the version of uwe_jax that started the run. The model itself "
             "can still be used by index, rank, evaluate and export."
         )
-    changed = sorted(kind for kind in {*ours, *theirs} if ours.get(kind) != theirs.get(kind))
+    changed = sorted(what for what in {*ours, *theirs} if ours.get(what) != theirs.get(what))
     if changed:
-        kind = changed[0]
+        what = changed[0]
+        named = [what if what in _BESIDE_GRAPHS else f"skill-{what}" for what in changed]
         raise UserError(
-            f"The checkpoints in {workdir} were trained on other graphs: {', '.join(f'skill-{k}' for k in changed)} "
-            f"differ (skill-{kind}: {str(theirs.get(kind))[:12]} there, {str(ours.get(kind))[:12]} now). Give the "
+            f"The checkpoints in {workdir} were trained with other data: {', '.join(named)} differ "
+            f"({named[0]}: {str(theirs.get(what))[:12]} there, {str(ours.get(what))[:12]} now). Give the "
             "data it was started with, or start over with another --config.workdir."
         )
