@@ -130,8 +130,8 @@ def read_saved(folder: Path, kinds: Sequence[str] = (), excluded: ExcludedTexts 
     for kind in there:
         for name, of_jobs, found in _read_edges(folder / f"{SKILL}_{kind}.parquet", weights, changed):
             edges[name][f"{kind}{_OF_JOBS}" if of_jobs else kind] = found
-    of_jobs = frozenset(f"{kind}{_OF_JOBS}" for kind in there)
-    parts = [Part(info, edges[info.name], kinds_of, of_jobs) for info in infos]
+    marked = frozenset(f"{kind}{_OF_JOBS}" for kind in there)
+    parts = [Part(info, edges[info.name], kinds_of, marked) for info in infos]
     parts[0] = dataclasses.replace(parts[0], names={kind: [_read_names(folder, kind)] for kind in manifest["names"]})
     composition = compose(parts)
     if composition.graphs.fingerprints() != there:
