@@ -9,9 +9,13 @@ from scipy.sparse import csr_array
 from task_data import sources_of, write
 
 import uwe_jax
+from uwe_jax.evaluation.classify import Classifier
+from uwe_jax.evaluation.target_names import NamesRanker
 from uwe_jax.evaluation.tasks.catalogue import CATALOGUE
+from uwe_jax.evaluation.tasks.task import TaskContent, TaskSources, TaskSpec
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.classification import THRESHOLDS, best_threshold, classification
+from uwe_jax.scoring.names import NameWeights
 
 METRICS = ["f1_macro", "precision_macro", "recall_macro", "roc_auc"]
 
@@ -107,3 +111,32 @@ def test_metrics_equal_those_of_the_toolkit(rng):
         found = classification(scores, matrix, best, samples=0)["metrics"]
         assert found == pytest.approx({name: 100 * value for name, value in expected.items()}, abs=1e-9)
         assert found["f1_macro"] == pytest.approx(100 * max(f1), abs=1e-9)
+
+
+def test_the_threshold_is_that_of_the_validation_splits_own_names(tmp_path):
+    contents = {
+        "test": ([("bake bread", ["baker"]), ("care", ["nurse"])], ["baker", "nurse"], [("nurse", ["care"])]),
+        "validation": (
+            [("fix a car", ["mechanic"]), ("weld metal", ["welder"])],
+            ["mechanic", "welder"],
+            [("mechanic", ["fix a car or bike"]), ("welder", ["metal welder"])],
+        ),
+    }
+
+    def read(_, split):
+        pairs, targets, names = contents[split]
+        return TaskContent(pairs, targets, "", names=names)
+
+    spec = TaskSpec("mine", "Mine", "", ("vacancy", "skill"), ("validation", "test"), read, "nowhere")
+    sources = TaskSources((), tmp_path, names=True)
+    task, other = (spec.load(sources, split) for split in ("test", "validation"))
+
+    def ranker_of(task):
+        return NamesRanker(Words(), task, NameWeights())
+
+    def threshold(names_of):
+        return best_threshold(ranker_of(names_of).index(other.targets)(other.queries), other.relevant.astype(int))
+
+    score = ranker_of(task).index(task.targets)
+    found = Classifier("validation", [spec], sources, []).measure(ranker_of, score, task, 0)
+    assert found["threshold"] == threshold(names_of=other) != threshold(names_of=task)

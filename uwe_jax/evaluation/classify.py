@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,16 +35,19 @@ class Classifier:
             self._validation = {task.name: task for task in found if task.split == VALIDATION}
             self._missing = {each.task: each.reason for each in missing}
 
-    def measure(self, ranker: Ranker, score: Score, task: RankingTask, samples: int) -> dict[str, Any]:
+    def measure(
+        self, ranker_of: Callable[[RankingTask], Ranker], score: Score, task: RankingTask, samples: int
+    ) -> dict[str, Any]:
         """Returns `classification` of results.json.
 
         Args:
+          ranker_of: returns the ranker for a task: targets with several names are ranked by those of their own task.
           score: of the task's targets.
 
         Raises:
           UserError: there is no validation split to take the threshold from, or as of `checked`.
         """
-        threshold = self._threshold
+        threshold, ranker = self._threshold, ranker_of(task)
         if threshold is None and isinstance(ranker, RunOfTask):
             raise UserError(
                 f"{task.title} is not classified: a run has no scores of the validation split. Give a number."
@@ -54,8 +57,9 @@ class Classifier:
             if other is None:
                 reason = self._missing.get(task.name, "it is not split")
                 raise UserError(f"{task.title} is not classified, as it has no validation split: {reason}")
-            same = other.targets == task.targets
-            threshold = best_threshold(*_whole(score if same else ranker.index(other.targets), other, ranker.name))
+            same = all(getattr(other, each) == getattr(task, each) for each in ("targets", "names", "descriptions"))
+            of_other = score if same else ranker_of(other).index(other.targets)
+            threshold = best_threshold(*_whole(of_other, other, ranker.name))
         return classification(*_whole(score, task, ranker.name), threshold, samples=samples)
 
 

@@ -8,6 +8,7 @@ import itertools
 import logging
 import time
 from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -253,9 +254,12 @@ class _Run:
         entry: dict[str, Any] = {"spec": model.spec, "description": about, "seconds": {}, "results": {}}
         entry |= {"peak_memory_bytes": None, "groups": {}, "macro": {}, "languages": {}}
         models[name] = entry
+        of_tasks = partial(self._ranker_of_task, ranker)
         for task in self.tasks:
+            # Runs rank the ids of queries.
+            asked = dataclasses.replace(task, queries=task.query_ids) if isinstance(ranker, RunFile) else task
             try:
-                of_task, asked = self._ranker_of_task(ranker, task)
+                of_task = of_tasks(task)
                 with self._run_writer(name, task) as keep:
                     measured = measure(of_task, asked, options.metrics, keep)
                 if self.folder and (worst := options.dump_rankings):
@@ -269,7 +273,9 @@ class _Run:
             notes = [*of_task.notes] if isinstance(of_task, RunOfTask) else []
             if self.classifier:
                 try:
-                    found["classification"] = self.classifier.measure(of_task, measured.score, asked, options.bootstrap)
+                    found["classification"] = self.classifier.measure(
+                        of_tasks, measured.score, asked, options.bootstrap
+                    )
                 except UserError as error:
                     notes.append(" ".join(str(error).split()))
             texts = {"query": task.queries, "name" if task.several else "target": task.target_names.texts}
@@ -294,11 +300,10 @@ class _Run:
             for note in (*found["truncated"], *found.get("notes", ())):
                 LOG.warning(f"{name} on {task.name}: {note}")
 
-    def _ranker_of_task(self, ranker: Any, task: RankingTask) -> tuple[Ranker, RankingTask]:
-        """Returns the ranker for a task, and the task as it is asked: runs rank the ids of queries."""
+    def _ranker_of_task(self, ranker: Any, task: RankingTask) -> Ranker:
         if isinstance(ranker, RunFile):
-            return ranker.of_task(task), dataclasses.replace(task, queries=task.query_ids)
-        return (NamesRanker(ranker, task, self.options.weights) if task.several else ranker), task
+            return ranker.of_task(task)
+        return NamesRanker(ranker, task, self.options.weights) if task.several else ranker
 
     def _run_writer(self, name: str, task: RankingTask) -> contextlib.AbstractContextManager[Keep | None]:
         if not (self.options.save_runs and self.folder):
