@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import re
+import shlex
 import signal
 import statistics
 import subprocess
@@ -297,6 +298,14 @@ def test_a_dry_run_prints_the_commands_and_writes_nothing(grid):
     evaluations = [line for line in grid.said.out.splitlines() if " --model " in line]
     assert all("--esco_version 1.1.0" in line for line in evaluations)
     assert len(evaluations) == 4
+
+
+def test_a_cell_whose_rankings_are_all_skipped_measures_those_of_skills(grid):
+    assert grid("--dry_run", "--config.evaluation.skip=('skill_to_job', 'job_to_skill')") == 0
+    job, vacancy, both = (line for line in grid.said.out.splitlines() if " train " in line and "stand_in.py" in line)
+    assert job.count("evaluation.skip") == 2, "of the command line, and of the cell"
+    assert "--config.evaluation.skip=('skill_to_job',)" in shlex.split(job)
+    assert vacancy.count("evaluation.skip") == both.count("evaluation.skip") == 1
 
 
 def test_one_graph_is_compared_with_the_frozen_encoder_alone(grid):

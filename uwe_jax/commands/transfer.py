@@ -12,6 +12,7 @@ from uwe_jax.evaluation.tasks.catalogue import choose
 from uwe_jax.runtime.command import entry_point
 from uwe_jax.runtime.config_file import read_command_line
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.kinds import SKILL
 from uwe_jax.runtime.options import FilePath
 from uwe_jax.studies.cell import FROZEN, Recipe, TrainingGraphs
 from uwe_jax.studies.experiment import Experiment
@@ -56,7 +57,7 @@ def transfer(arguments: Sequence[str]) -> None:
         )
     recipe = Recipe(options, graphs.fingerprints)
     trained = [
-        recipe.trained(name, seed, (*flags, f"--config.source.kinds={kinds}"))
+        recipe.trained(name, seed, (*flags, f"--config.source.kinds={kinds}", *_measured(kinds, config)))
         for seed in options.seeds
         for name, kinds in sources.items()
     ]
@@ -80,6 +81,14 @@ def transfer(arguments: Sequence[str]) -> None:
         relative=True,
         sections=("results",),
     ).carry_out()
+
+
+def _measured(kinds: Sequence[str], config: Config) -> list[str]:
+    """Returns a flag that takes the rankings of skills out of evaluation.skip, where it leaves none of these graphs."""
+    skip = set(config.evaluation.skip)
+    if not skip >= {each for kind in kinds for each in (f"{SKILL}_to_{kind}", f"{kind}_to_{SKILL}")}:
+        return []
+    return [f"--config.evaluation.skip={tuple(sorted(skip - {f'{kind}_to_{SKILL}' for kind in kinds}))}"]
 
 
 run = entry_point(transfer, after_interrupt="Finished cells are kept. Re-run the same command to resume.")

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from uwe_jax.config import EvaluationSettings, LengthSettings
-from uwe_jax.data.split import HeldOut
+from uwe_jax.data.split import GraphSplits, HeldOut
 from uwe_jax.data.tokens import TokenTable
 from uwe_jax.distributed import parallel
 from uwe_jax.models.uwe import Params, UweModel
@@ -52,8 +52,8 @@ class Evaluator:
 
         Args:
           params: replicated over devices.
-          tasks: by name, rankings and how many queries of each to take (a fixed sample; 0 for all). Directions in
-            `settings.skip` are left out.
+          tasks: by name, rankings and how many queries of each to take (a fixed sample; 0 for all); see
+            `rankings_of`.
           label: of the progress bars.
 
         Returns:
@@ -61,19 +61,9 @@ class Evaluator:
           and by name the average precisions behind each map, in the order of the queries.
 
         Raises:
-          UserError: no direction is left, or the parameters are not finite.
+          UserError: the parameters are not finite.
         """
-        chosen = [
-            (name, ranking, most)
-            for name, (rankings, most) in tasks.items()
-            for ranking in rankings
-            if ranking.direction not in self._settings.skip
-        ]
-        for name in set(tasks) - {name for name, _, _ in chosen}:
-            raise UserError(
-                f"evaluation.skip leaves none of {len(tasks[name][0])} rankings to measure for {name}; it is "
-                f"{', '.join(self._settings.skip)}. Remove at least one direction from it."
-            )
+        chosen = [(name, ranking, most) for name, (rankings, most) in tasks.items() for ranking in rankings]
         results: dict[str, Results] = {name: {} for name in tasks}
         by_query: dict[str, QueryMaps] = {name: {} for name in tasks}
         # By target kind, so that each target space is encoded once and only one is in memory.
@@ -118,6 +108,22 @@ class Evaluator:
         measured = ranking_metrics(parallel.sum_over_processes(ranks), relevant.indptr, METRICS)
         means = {name: 100.0 * float(np.mean(values)) for name, values in measured.items()}
         return means | {"queries": len(picked), "targets": space.size}, (100.0 * measured["map"]).tolist()
+
+
+def rankings_of(split: int, splits: GraphSplits, settings: EvaluationSettings) -> list[HeldOut]:
+    """Returns the rankings of VALIDATION or TEST nodes that are measured: without the directions in `skip`.
+
+    Raises:
+      UserError: there are rankings, and no direction is left.
+    """
+    found = splits.tasks(split)
+    left = [ranking for ranking in found if ranking.direction not in settings.skip]
+    if found and not left:
+        raise UserError(
+            f"evaluation.skip leaves none of {len(found)} rankings of held-out nodes to measure; it is "
+            f"{', '.join(settings.skip)}. Remove one of {', '.join(ranking.direction for ranking in found)} from it."
+        )
+    return left
 
 
 def against_frozen(trained: QueryMaps, frozen: QueryMaps, tasks: Sequence[HeldOut], max_queries: int) -> dict[str, Any]:

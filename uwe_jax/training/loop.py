@@ -36,7 +36,7 @@ from uwe_jax.runtime.progress import counted, report
 from uwe_jax.training import report as reports
 from uwe_jax.training import workdir as workdirs
 from uwe_jax.training.checkpoint import Checkpoints
-from uwe_jax.training.evaluation import Evaluator, against_frozen
+from uwe_jax.training.evaluation import Evaluator, against_frozen, rankings_of
 from uwe_jax.training.fit import CompiledStep
 from uwe_jax.training.guiding import load_guide
 from uwe_jax.training.metric_writer import MetricWriter, read_metrics, wandb_module
@@ -139,6 +139,7 @@ def _train(
     # ---- Graphs -------------------------------------------------------------------------------------------------
     graphs = load_graphs(config.source)
     splits = split_graphs(graphs, config.split.validation, config.split.test, config.split.salt)
+    validation_tasks, test_tasks = (rankings_of(each, splits, config.evaluation) for each in (VALIDATION, TEST))
     if unread := unread_settings(config, graphs.graphs):
         LOG.warning(unread)
     sampler = BatchSampler(splits.train, config.batch, config.seed)
@@ -192,7 +193,6 @@ def _train(
     state = parallel.replicate(state)
     validated = restored is not None and restored.meta["validation"] is not None
 
-    validation_tasks, test_tasks = splits.tasks(VALIDATION), splits.tasks(TEST)
     reported = test_tasks or validation_tasks
     validation = {"validation": (validation_tasks, config.evaluation.max_queries)} if validation_tasks else {}
     test = {"test": (reported, config.evaluation.max_test_queries)} if reported else {}
