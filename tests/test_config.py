@@ -51,6 +51,12 @@ def test_paper_values_are_the_defaults():
         ({"steps": 0}, "steps is 0; it must be at least 1"),
         ({"scorer__kind": "cosine"}, "scorer.kind is 'cosine'; it must be one of 'soft'"),
         ({"scorer__tau_a": 0.0}, "scorer.tau_a is 0.0"),
+        ({"optimiser__b1": 1.0}, "optimiser.b1 is 1.0; it must be at least 0 and below 1"),
+        ({"optimiser__eps": -1.0}, "optimiser.eps is -1.0; it must be above 0"),
+        (
+            {"optimiser__learning_rate_factors": (("tau_a", -1.0),)},
+            "optimiser.learning_rate_factors: the factor of 'tau_a' is -1.0; it must be at least 0",
+        ),
         ({"split__validation": 1.5}, "split.validation is 1.5; it must be between"),
         ({"encoder__dtype": "float16"}, "encoder.dtype"),
         ({"evaluation__skip": ("job_to_alias",)}, "evaluation.skip"),

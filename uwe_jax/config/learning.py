@@ -120,4 +120,11 @@ class OptimiserSettings:
     def __post_init__(self) -> None:
         one_of("optimiser.decay", self.decay, ("cosine", "linear", "constant"))
         all_within(self, "optimiser.", "learning_rate weight_decay clip_norm", 0.0)
+        for name in ("b1", "b2"):
+            if not 0 <= (value := getattr(self, name)) < 1:
+                raise UserError(f"optimiser.{name} is {value}; it must be at least 0 and below 1.")
+        if not self.eps > 0:
+            raise UserError(f"optimiser.eps is {self.eps}; it must be above 0.")
+        for expression, factor in self.learning_rate_factors:
+            within(f"optimiser.learning_rate_factors: the factor of {expression!r}", factor, 0.0)
         within("optimiser.warmup_fraction", self.warmup_fraction, 0.0, 1.0)
