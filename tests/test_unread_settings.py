@@ -130,14 +130,17 @@ def test_several_are_named_at_once():
 
 def test_what_a_config_file_brings_along_is_reported():
     config = config_of(lengths__vacancy=40, loss__tau__alias=0.1, batch__distractor_probability=0.0)
-    assert unread_settings(config, KINDS) == ""
-    assert unread_settings(config, ("job",)) == (
+    assert unread_settings(config, KINDS, ()) == ""
+    assert unread_settings(config, ("job",), ()) == (
         "lengths.vacancy is not used: there is no skill-vacancy graph; "
         "loss.tau.alias is not used: there is no skill-alias graph; "
         "batch.distractor_probability is not used: there is no skill-vacancy graph"
     )
+    turns = config_of(batch__sources="homogeneous")
+    assert unread_settings(turns, KINDS, ("esco", "onet")) == ""
+    assert unread_settings(turns, KINDS, ("esco",)) == "batch.sources is not used: all edges are of one source"
     last_run = config_of(split__validation=0.0, evaluation__every=9, evaluation__max_test_queries=9)
-    assert unread_settings(last_run, KINDS) == "evaluation.every is not used: split.validation is 0"
+    assert unread_settings(last_run, KINDS, ()) == "evaluation.every is not used: split.validation is 0"
     check_settings(last_run)
 
 

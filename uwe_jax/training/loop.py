@@ -140,7 +140,7 @@ def _train(
     graphs = load_graphs(config.source)
     splits = split_graphs(graphs, config.split.validation, config.split.test, config.split.salt)
     validation_tasks, test_tasks = (rankings_of(each, splits, config.evaluation) for each in (VALIDATION, TEST))
-    if unread := unread_settings(config, graphs.graphs):
+    if unread := unread_settings(config, graphs.graphs, graphs.part_weights):
         LOG.warning(unread)
     sampler = BatchSampler(splits.train, config.batch, config.seed)
     fingerprints = graphs.fingerprints()

@@ -142,9 +142,17 @@ def check_settings(config: Config) -> None:
         )
 
 
-def unread_settings(config: Config, kinds: Kinds) -> str:
-    """Describes settings that were changed from their defaults and may be, but have no effect; "" if none."""
-    return "; ".join(f"{name} is not used: {why}" for name, _, why in _unread(_REPORTED, config, kinds))
+def unread_settings(config: Config, kinds: Kinds, parts: Collection[str]) -> str:
+    """Describes settings that were changed from their defaults and may be, but have no effect; "" if none.
+
+    Args:
+      kinds: of the graphs.
+      parts: sources with an edge in them, if they are of a mixture.
+    """
+    unread = [(name, why) for name, _, why in _unread(_REPORTED, config, kinds)]
+    if config.batch.sources != _DEFAULT.batch.sources and len(parts) < 2:
+        unread.append(("batch.sources", "all edges are of one source"))
+    return "; ".join(f"{name} is not used: {why}" for name, why in unread)
 
 
 def read_values(config: Config, kinds: Kinds) -> dict[str, Any]:
