@@ -16,6 +16,7 @@ from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
+from compositions import pairs, part
 from language_model_server import CONTENTS, TROUBLES, UNREADABLE, LanguageModelServer
 
 from uwe_jax.commands import enrich
@@ -27,6 +28,8 @@ from uwe_jax.evaluation.decontamination import load_training_graphs
 from uwe_jax.runtime import optional_imports as extras
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.sources.edge_files import read_edge_folder
+from uwe_jax.sources.mixture.compose import compose
+from uwe_jax.sources.mixture.saved import save
 
 ROOT = Path(__file__).parents[1]
 KINDS = ("job", "vacancy", "alias")
@@ -450,6 +453,21 @@ def test_foreign_files_are_not_overwritten_and_results_are_not_a_source(plain, o
     files = {"grounding__title_files": f"('{plain}',)"}
     assert run(*flags_of("http://127.0.0.1:9/v1", out.parent / "x", **files)) == 2
     assert "is the result of an enrichment" in capsys.readouterr().err
+
+
+def test_a_mixture_is_enriched_without_its_own_edges(out, capsys):
+    parts = [
+        part(name, weight, skill_job=pairs([(skill, texts[0]) for skill, texts in rows]))
+        for name, weight, rows in (("one", 9.0, [*SKILLS.items()][:5]), ("two", 1.0, [*SKILLS.items()][5:]))
+    ]
+    save(compose(parts), out.parent / "mixture", {})
+    flags = flags_of("http://127.0.0.1:9/v1", out, source__source="edges", source__path=out.parent / "mixture")
+    assert run(*flags) == 2
+    assert "a mixture of 2 sources (one, two), whose weights and further names would" in capsys.readouterr().err
+    template = ["--config.generator=template", "--config.with_source=False", "--config.kinds=('job',)"]
+    assert run(*(flag for flag in flags if "endpoint" not in flag), *template) == 0
+    rows = pq.read_table(out / "skill_job.parquet").to_pylist()
+    assert {row["relation"] for row in rows} == {"template"}
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,12 @@ def enrich(settings: EnrichmentSettings, dry_run: int | None = None) -> bool:
 
     # ---- Graphs, evaluation texts and requests ------------------------------------------------------------------
     graphs = load_training_graphs(settings.source)
+    if settings.with_source and len(graphs.part_weights) > 1:
+        raise UserError(
+            f"The source is a mixture of {len(graphs.part_weights)} sources ({', '.join(graphs.part_weights)}), whose "
+            "weights and further names would be lost beside the new edges. Write the new ones alone "
+            "(--config.with_source=False) and add the folder to the mixture as one more source."
+        )
     evaluation, guarded = read_evaluation_texts(
         settings.data, run=settings.checks.max_run, cache_dir=cache_dir, language=settings.language
     )
