@@ -14,6 +14,8 @@ from uwe_jax.models.folder import BASELINES
 from uwe_jax.models.loading import load_model
 from uwe_jax.retrieval.loading import load
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.serving.refusals import Refusal
+from uwe_jax.serving.tasks import PairTask, ServedModel
 
 TYPES = "sentence_transformers.models."
 QUERIES = ["Nurse", "software engineer for patients", "write code code code"]
@@ -257,6 +259,10 @@ def test_scores_of_whole_texts_have_no_parts_by_token(tmp_path):
     ranker = load(publish(tmp_path / "encoder", [], pooling=("cls_token",)), cache_dir=tmp_path / "cache")
     with pytest.raises(UserError, match=r"encoder published compares one vector per text.*such as soft"):
         ranker.explain("nurse", "code")
+    served = ServedModel(ranker, {"mine": ranker.encode_targets(["code", "care"])})
+    served.warm_up(1)
+    with pytest.raises(Refusal, match="compares one vector per text"):
+        served.answer([PairTask(("nurse",), ("code",), explain=True)])
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,8 @@ class ServedModel:
                 queries = [f"work {each}" for each in range(number)]
                 list(self.ranker.rank_each(queries, index, shared_top_k(1), batch=number))
                 number *= 2
-        self.ranker.explain("work", "work")
+        if not self.ranker.loaded.sides:  # whose scores have no parts to explain
+            self.ranker.explain("work", "work")
 
     def answer(self, tasks: Sequence[Any]) -> list[tuple[Any, int]]:
         """Answers tasks of one group, in their order.
