@@ -379,6 +379,9 @@ def test_every_method_checks_its_arguments(model, space):
     ]:
         with pytest.raises(UserError, match=message):
             refused()
+    for rank in (model.rank, model.rank_stream, model.rank_each):
+        with pytest.raises(TypeError, match="unexpected keyword argument 'min_prob'"):
+            rank(["nurse"], space, min_prob=0.2)
 
 
 def test_max_tokens_truncate_and_fit_the_encoder(encoder, cache, model):

@@ -188,9 +188,17 @@ class Ranker:
         return map(hits, self.rank_each(queries, space, top_k, batch=batch, **only))
 
     def rank_each(
-        self, queries: Iterable[str], space: Targets, top_k: int = 10, *, batch: int = 1024, **only: Unpack[Only]
+        self,
+        queries: Iterable[str],
+        space: Targets,
+        top_k: int = 10,
+        *,
+        batch: int = 1024,
+        where: Where = None,
+        min_score: float | None = None,
+        min_probability: float | None = None,
     ) -> Iterator[Hits | UserError]:
-        """Yields the hits of each query as `rank_stream` does, or the error of a query that is refused.
+        """Yields the hits of each query as `rank_stream` does, or the error of a query that is refused; see `Only`.
 
         Raises:
           UserError: the index is of another model, `top_k` or `batch` is below 1, no target has a column or value of
@@ -205,13 +213,12 @@ class Ranker:
         else:
             distinct = list(dict.fromkeys(accepted(space, "Target")))
             targets = self.encode_targets(distinct, dtype="float32", progress=False)
-        where, least = only.get("where"), (only.get("min_score"), only.get("min_probability"))
-        self.check(targets, top_k, min_probability=least[1])
+        self.check(targets, top_k, min_probability=min_probability)
         targets.count(where)  # refuses a filter that no target fits
         judged = (judge(query, "Query", position) for position, query in enumerate(queries, 1))
         parts = zip(count(1, batch), iter(lambda: list(islice(judged, batch)), []))
         found = (each for first, asked in parts for each in self.search(asked, [targets], top_k, where, first))
-        return (each if isinstance(each, UserError) else each[0].reaching(*least) for each in found)
+        return (each if isinstance(each, UserError) else each[0].reaching(min_score, min_probability) for each in found)
 
     def scores(self, queries: Texts, targets: Texts) -> np.ndarray:
         """Returns s(q, y) of every query with every target, float32 [q, n].
