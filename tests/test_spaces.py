@@ -602,6 +602,17 @@ def test_a_full_disk_leaves_the_space_as_it_was(saved, monkeypatch):
         assert not list(saved.rglob("*.partial"))
     append(saved, made("xyz"))
     assert list(load_index(saved).ids) == list("abdefghijkxyz")
+    manifest = folders.read_manifest(saved)
+    (saved / "calibration.json").write_text("{}")
+    for moment in range(3):
+        left = moment
+        with pytest.raises(OSError, match="No space left"):
+            made("uvw").save(saved)
+        assert (saved / "calibration.json").exists()
+        assert folders.read_manifest(saved) == manifest
+    left = 100
+    made("uvw").save(saved)
+    assert not (saved / "calibration.json").exists()
 
 
 @pytest.fixture

@@ -313,5 +313,5 @@ class Index:
           OSError: the disk is full; an earlier index is still there.
         """
         with creating(folder, patience=patience) as writer:
-            (writer.folder / FILE).unlink(missing_ok=True)
             writer.commit(Manifest(self.origin, self.dtype, self.width, self.pooled, writer.add(self.parts)))
+            (writer.folder / FILE).unlink(missing_ok=True)  # of the index that was replaced
