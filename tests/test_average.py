@@ -65,6 +65,7 @@ def test_an_average_is_the_weighted_sum_of_the_models(runs, encoder, tmp_path, c
 
     # Its training hashes are those of all its models, also in an average of averages.
     hashes = trained_on(str(out), tmp_path)
+    assert trained_on(f"{out}:mean_pool", tmp_path).nodes.tolist() == hashes.nodes.tolist()
     assert hashes is not None
     assert hashes.nodes.tolist() == hashes.edges.tolist() == [7, 11, 12]
     main(["--model", str(out), "--model", str(runs[0]), "--out", str(tmp_path / "again"), "--name", "mine"])

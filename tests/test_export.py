@@ -316,7 +316,11 @@ def test_an_export_is_evaluated_as_the_run_and_is_an_encoder(exports, cache):
     run, back = (load_ranker(str(spec), cache_dir=cache, max_tokens=MAX_TOKENS) for spec in (made.workdir, made.folder))
     np.testing.assert_array_equal(back.index(TEXTS)(QUERIES), run.index(TEXTS)(QUERIES))
     assert "exported by uwe_jax" in back.description
-    assert load_model(f"{made.folder}:mean_pool", cache_dir=cache).scorer.kind == "mean_pool"
+    other = load_model(f"{made.folder}:mean_pool", cache_dir=cache)
+    assert other.scorer.kind == "mean_pool"
+    exported = load_model(made.folder, cache_dir=cache)
+    for name in ("training", "trained_in", "max_tokens"):
+        assert getattr(other, name) == getattr(exported, name)
     trained = load_run(made.workdir, cache_dir=cache).params["encoder"]
     chex.assert_trees_all_equal(load_encoder(str(made.folder)).params, trained)
 

@@ -36,6 +36,7 @@ from uwe_jax.evaluation.tasks.languages import Pair, parse_languages
 from uwe_jax.evaluation.tasks.task import RankingTask, TaskSources, TaskSpec
 from uwe_jax.evaluation.terminal import FEW_REASONS, skipped_lines, task_line
 from uwe_jax.models.exported import is_exported
+from uwe_jax.models.loading import split_scorer
 from uwe_jax.models.remote_workdir import is_workdir, make_local
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder, data_folders, make_out
@@ -133,8 +134,8 @@ def _evaluate(
 
 
 def trained_on(spec: str, cache_dir: Path) -> TrainingHashes | None:
-    """Reads the training hashes of a run or an export; None for any other ranker, whose training data is unknown."""
-    folder = Path(make_local(spec, cache_dir)).expanduser()
+    """Reads the training hashes of a run or an export, whatever its scorer; None for any other ranker."""
+    folder = Path(split_scorer(make_local(spec, cache_dir))[0]).expanduser()
     exported = is_exported(folder)
     if not exported and not is_workdir(folder):
         return None

@@ -21,7 +21,7 @@ import dataclasses
 import reprlib
 import zlib
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -51,6 +51,19 @@ def is_exported(folder: Path) -> bool:
 def exported_fingerprint(folder: Path) -> str:
     """Returns the fingerprint of the export in a folder; empty for an encoder as it was published."""
     return str(read_manifest(folder).get("fingerprint", "")) if is_exported(folder) else ""
+
+
+class ExportedRecord(NamedTuple):
+    """What an export records beside its scorer; see `LoadedModel`."""
+
+    training: dict[str, Any]
+    max_tokens: int
+
+
+def exported_record(folder: Path) -> ExportedRecord:
+    """Returns the record of the export in a folder, for a model that scores by another scorer; raises UserError."""
+    manifest = read_manifest(folder)
+    return ExportedRecord(_value(folder, manifest, "training", dict), _value(folder, manifest, "max_tokens", int))
 
 
 def check_start(folder: Path, meta: dict[str, Any], config: Config, workdir: Path | str) -> None:
@@ -89,7 +102,7 @@ def load_exported(folder: Path, *, cache_dir: Path, max_tokens: int | None = Non
     encoder = read_config(folder)
     name = _value(folder, manifest, "name", str)
     settings, scorer, learned = _settings(folder, manifest)
-    training = _value(folder, manifest, "training", dict)
+    training, limit = exported_record(folder)
     step = f", step {training['step']}" if "step" in training else ""
     return LoadedModel(
         name=name,
@@ -98,7 +111,7 @@ def load_exported(folder: Path, *, cache_dir: Path, max_tokens: int | None = Non
         params={"encoder": read_params(folder, encoder), "scorer": learned},
         folder=folder,
         cache_dir=cache_dir,
-        max_tokens=_value(folder, manifest, "max_tokens", int) if max_tokens is None else max_tokens,
+        max_tokens=limit if max_tokens is None else max_tokens,
         training=training,
         stored_fingerprint=_value(folder, manifest, "fingerprint", str),
         trained_in=folder,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from uwe_jax.config import EncoderSettings, ScorerSettings
 from uwe_jax.models.config import EncoderConfig
-from uwe_jax.models.exported import is_exported, load_exported
+from uwe_jax.models.exported import exported_record, is_exported, load_exported
 from uwe_jax.models.folder import BASELINES
 from uwe_jax.models.loaded import MAX_TOKENS, LoadedModel
 from uwe_jax.models.remote_workdir import is_workdir, make_local
@@ -99,7 +99,8 @@ def _load_encoder(
         warn_of_not_applied(name, found.folder)
     pretrained = _read_encoder(found)
     model, how = UweModel.create(pretrained.config, EncoderSettings(name=name), settings), scorer_text(settings)
-    params, limit = model.initial_params(pretrained.params), MAX_TOKENS
+    exported = exported_record(found.folder) if is_exported(found.folder) else None
+    params, limit = model.initial_params(pretrained.params), exported.max_tokens if exported else MAX_TOKENS
     sides: tuple[Side, ...] = ()
     if as_published and root and (declared or given):
         how = ",".join([PUBLISHED, *(f"{side}={value}" for side, value in chosen.items())])
@@ -109,7 +110,7 @@ def _load_encoder(
     what = " and ".join(declared)
     return LoadedModel(
         name=f"{Path(name).name} {how}",
-        description=f"frozen {name} ({found.provenance}), {how}"
+        description=f"{'' if exported else 'frozen '}{name} ({found.provenance}), {how}"
         + (what and f", {'with' if sides else 'without'} its {what}"),
         model=model,
         params=params,
@@ -117,4 +118,6 @@ def _load_encoder(
         cache_dir=cache_dir,
         max_tokens=limit if max_tokens is None else max_tokens,
         sides=sides,
+        training=exported.training if exported else {},
+        trained_in=found.folder if exported else None,
     )
