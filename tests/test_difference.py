@@ -120,7 +120,13 @@ def test_an_export_of_a_difference_is_loaded_exported_whole_and_trained_from(run
     cache, out = tmp_path / "cache", tmp_path / "small"
     export(*options(run, out, cache, **how))  # a rank above the tiny encoder's width: nothing but eight bits is lost
     assert sorted(path.name for path in out.iterdir()) == ["README.md", "config.json", DIFFERENCE, "uwe_jax.json"]
-    assert f"uwe-jax export --model {json.dumps('small')} --out whole" in (out / "README.md").read_text()
+    card = (out / "README.md").read_text()
+    assert f"uwe-jax export --model {json.dumps('small')} --out whole" in card
+    assert "library_name: uwe_jax\n" in card
+    assert (
+        "sentence-transformers" not in card.partition("## How it scores")[0].partition("tags:")[2].partition("---")[0]
+    )
+    assert "uwe_scorer.py" not in card
     trained, small = load_model(str(run)), load_model(str(out), cache_dir=cache)
     assert small.fingerprint == json.loads((out / "uwe_jax.json").read_text())["fingerprint"]
     texts = (["nurse", "write code"], ["care for patients", "code"])

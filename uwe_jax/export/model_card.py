@@ -15,10 +15,12 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.markdown import MISSING, escape, markdown_rows
 from uwe_jax.runtime.printable import json_text
 from uwe_jax.runtime.settings import current_setting, from_mapping
+from uwe_jax.scoring.names import DESCRIPTION_WEIGHT, LABEL_WEIGHT
 from uwe_jax.scoring.scorer_text import scorer_text
 from uwe_jax.scoring.scorers import target_share
 
-_TAGS = ["sentence-transformers", "sentence-similarity", "feature-extraction", "uwe_jax", "labor-market", "skills"]
+_PYTORCH = "sentence-transformers"  # a library that reads a whole export
+_TAGS = ["sentence-similarity", "feature-extraction", "uwe_jax", "labor-market", "skills"]
 _METRICS = {"map": "MAP", "rp@10": "RP@10", "mrr": "MRR"}
 _FORMULAS = {
     "soft": "{over} over i of sum_j softmax_j({logits} / {tau_a}) cos(e_i, t_j)",
@@ -29,6 +31,17 @@ _FORMULAS = {
 _FROM_TARGET = {
     "soft": "{over} over j of sum_i softmax_i({logits} / {target_tau_a}) cos(e_i, t_j)",
     "max_sim": "{over} over j of max_i cos(e_i, t_j)",
+}
+_IN_PYTORCH = (
+    "The mean-pooled embedding that sentence-transformers gives is one vector per text, compared by the cosine; "
+    "`uwe_scorer.py` has the scorer above in plain PyTorch."
+)
+# In the score of a target with several names.
+_WEIGHTS = {
+    "label": f"{LABEL_WEIGHT:.2g}",
+    "others": f"{1 - LABEL_WEIGHT:.2g}",
+    "named": f"{1 - DESCRIPTION_WEIGHT:.2g}",
+    "described": f"{DESCRIPTION_WEIGHT:.2g}",
 }
 _NO_LICENCE = (
     "No licence is stated: the terms of the base model and of the training data apply. Choose one before publishing "
@@ -75,23 +88,26 @@ def model_card(
             folder=f"snapshot_download({literal})" if on_hub else literal,
             hub_import="from huggingface_hub import snapshot_download\n" if on_hub else "",
             max_tokens=manifest["max_tokens"],
+            **_WEIGHTS,
         )
         for name in (("usage_difference",) if difference else ("usage", "usage_onnx")[: 1 + onnx])
     ]
     record = [f"## Training\n\n{_training(training)}", _results(training)] if training else []
-    precision = (
-        f" In training the encoder computed in {dtype} with parameters in float32, which are stored here; PyTorch "
-        "computes with them in float32."
-    )
+    notes = [] if difference else [_IN_PYTORCH]
+    if dtype != "float32":
+        notes.append(
+            f"In training the encoder computed in {dtype} with parameters in float32, which are stored here; PyTorch "
+            "computes with them in float32."
+        )
     return _shipped("model_card").format(
-        metadata=_metadata(manifest, license, languages),
+        metadata=_metadata(manifest, license, languages, "uwe_jax" if difference else _PYTORCH),
         name=escape(manifest["name"]),
         origin="trained with" if training else "an encoder as it was published, exported by",
         version=manifest["uwe_jax"],
         facts=_facts(manifest, width, languages),
         usage="\n\n".join(part.rstrip() for part in usage),
         formula=formula,
-        precision=precision if dtype != "float32" else "",
+        notes=" ".join(notes) + "\n\n" * bool(notes),
         training="".join(f"{part}\n\n" for part in record if part),
         terms=f"The author publishes it under {escape(license)}." if license else _NO_LICENCE,
     )
@@ -115,7 +131,7 @@ def check_record(training: dict[str, Any], files: str) -> None:
         ) from error
 
 
-def _metadata(manifest: dict[str, Any], license: str, languages: Sequence[str]) -> str:
+def _metadata(manifest: dict[str, Any], license: str, languages: Sequence[str], library: str) -> str:
     results = [
         EvalResult(
             task_type="information-retrieval",
@@ -135,8 +151,8 @@ def _metadata(manifest: dict[str, Any], license: str, languages: Sequence[str]) 
         license=license or None,
         base_model=manifest["base_model"] or None,
         pipeline_tag="sentence-similarity",
-        library_name="sentence-transformers",
-        tags=_TAGS,
+        library_name=library,
+        tags=[*([_PYTORCH] if library == _PYTORCH else []), *_TAGS],
         model_name=manifest["name"] if results else None,
         eval_results=results or None,
     )
