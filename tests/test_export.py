@@ -1,6 +1,7 @@
 """Export: PyTorch computes what we compute, the folder reads back bit for bit, and no file of the user is lost."""
 
 import dataclasses
+import fnmatch
 import functools
 import importlib.util
 import json
@@ -38,7 +39,7 @@ from uwe_jax.export import export as exporting
 from uwe_jax.export import onnx_files
 from uwe_jax.export.export import ExportOptions, export
 from uwe_jax.export.subjects import Share, hub_id
-from uwe_jax.models.exported import exported_fingerprint
+from uwe_jax.models.exported import exported_fingerprint, files_in
 from uwe_jax.models.families.registry import FAMILIES
 from uwe_jax.models.loading import load_encoder, load_model
 from uwe_jax.models.run_folder import load_run
@@ -665,6 +666,7 @@ class FakeApi:
 
     def upload_folder(self, *, folder_path, **settings):
         self.asked.append((sorted(path.name for path in folder_path.iterdir()), settings["repo_id"]))
+        type(self).deleted = settings["delete_patterns"]
 
 
 @pytest.fixture
@@ -681,6 +683,10 @@ def test_an_export_is_pushed(exports, cache, tmp_path, hub, capsys):
     created, uploaded = hub.asked
     assert created == ("me/mine", {"private": True, "exist_ok": True})
     assert uploaded == (sorted(path.name for path in out.iterdir()), "me/mine")
+    # Nothing of an earlier export stays beside the files of this one.
+    earlier = {"difference.safetensors", *files_in(exports["bert"].folder), "onnx/model.onnx", "trained_on.npz"}
+    kept = {name for name in earlier if not any(fnmatch.fnmatch(name, each) for each in hub.deleted)}
+    assert kept == {"config.json", "uwe_jax.json", "README.md"}, "which every export has"
     card = (out / "README.md").read_text()
     assert 'SentenceTransformer("me/mine")' in card
     assert 'folder = snapshot_download("me/mine")' in card

@@ -18,13 +18,20 @@ from huggingface_hub.utils import validate_repo_id
 from safetensors.numpy import save_file
 
 from uwe_jax.export.difference import reduce_change
-from uwe_jax.export.late_interaction import LENGTHS, NOT_MULTI_VECTOR, write_multi_vector, write_pylate
+from uwe_jax.export.late_interaction import (
+    LENGTHS,
+    MULTI_VECTOR,
+    NOT_MULTI_VECTOR,
+    PYLATE,
+    write_multi_vector,
+    write_pylate,
+)
 from uwe_jax.export.model_card import languages_of, model_card
 from uwe_jax.export.onnx_files import check_libraries, write_onnx
 from uwe_jax.export.subjects import Share, check_modules, subject_of
 from uwe_jax.models import exported
 from uwe_jax.models.difference_folder import write_difference
-from uwe_jax.models.folder import CONFIG, WEIGHTS
+from uwe_jax.models.folder import CONFIG, DIFFERENCE, WEIGHTS
 from uwe_jax.models.loaded import LoadedModel
 from uwe_jax.models.quantised import BITS
 from uwe_jax.models.weights import params_to_hf, read_pooler
@@ -41,6 +48,13 @@ LOG = logging.getLogger(__name__)
 
 _CONTACT_SECONDS = 30.0  # for the first answer of the hub; an upload may take as long as it takes
 _SCORER = "uwe_scorer.py"
+# What some exports have beside their config, manifest and card, and others have not: it must not stay beside those of
+# another export in a repository, where it would be loaded in place of them.
+_OPTIONAL = (
+    *(WEIGHTS, DIFFERENCE, *exported.TOKENISER_FILES, _SCORER, TRAINED_ON, LENGTHS),
+    *("modules.json", "config_sentence_transformers.json", "1_Pooling/*"),
+    *(f"{folder}/*" for folder in (MULTI_VECTOR, PYLATE, "onnx")),
+)
 # The names of classes and settings that every version of sentence-transformers from 2 on reads.
 _MODULES = [
     {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
@@ -251,7 +265,7 @@ def _check_repository(repo: str) -> None:
 def _push(folder: Path, repo: str, *, private: bool) -> str:
     """Uploads an exported folder into a model repository as one commit; creates the repository where there is none.
 
-    Files that an export does not write are left in the repository, except for ONNX files of an earlier export.
+    Files of an earlier export are removed; others in the repository are left.
 
     Returns:
       The address of the repository.
@@ -262,9 +276,9 @@ def _push(folder: Path, repo: str, *, private: bool) -> str:
     api = HfApi(endpoint=constants.ENDPOINT, library_name="uwe_jax")
     try:
         url = within(_CONTACT_SECONDS, lambda: api.create_repo(repo, private=private or None, exist_ok=True))
-        # ONNX weights of another model must not stay beside these.
         message = "Export from uwe_jax"
-        api.upload_folder(repo_id=repo, folder_path=folder, commit_message=message, delete_patterns=["onnx/*"])
+        # What the folder has is replaced, not deleted.
+        api.upload_folder(repo_id=repo, folder_path=folder, commit_message=message, delete_patterns=[*_OPTIONAL])
     except Exception as error:  # of two HTTP libraries by the hub client's version
         raise UserError(
             f"{folder} is written, but {constants.ENDPOINT} did not take it as {repo} "
