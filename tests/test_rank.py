@@ -341,6 +341,12 @@ def test_targets_without_an_index_are_encoded_once(folder, tmp_path, capsys):
     again = capsys.readouterr()
     assert "Encoded" not in again.err
     assert again.out == first.out
+    (manifest,) = (tmp_path / "indexes").glob("*/space.json")
+    manifest.write_text(manifest.read_text()[:40])
+    main([*flags, "--cache-dir", str(tmp_path)])
+    mended = capsys.readouterr()
+    assert "Encoded 2 targets" in mended.err
+    assert mended.out == first.out
     main(["nurse", "--index", str(folder / "jobs"), "--json"])
     assert answers(capsys) == [json.loads(first.out)]
 
@@ -374,6 +380,7 @@ def test_the_command_line(capsys):
         (["nurse", "--index", "x", "--names", "aka"], "--names is of --targets; an index is ranked as it was built"),
         (["nurse", "--index", "x", "--no-target-names"], "--no-target-names is of .* alone, give --label-weight 1"),
         (["nurse", "--index", "x", "--language", "de"], "--language is of --targets"),
+        (["nurse", "--targets", __file__, "--language", "de"], "--language is of ESCO's .*, and .* is a file of texts"),
     ):
         with pytest.raises(UserError, match=message):
             main(flags)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import shutil
 import time
 from pathlib import Path
 
 from uwe_jax.models.loading import DEFAULT_MODEL
 from uwe_jax.retrieval.calibration import calibration_of, read_calibration, shipped
 from uwe_jax.retrieval.loading import load
-from uwe_jax.retrieval.location import in_qdrant, record, recorded
+from uwe_jax.retrieval.location import SCHEME, in_qdrant, record, recorded
 from uwe_jax.retrieval.options import IndexOptions
 from uwe_jax.retrieval.qdrant.qdrant_space import QdrantIndex
 from uwe_jax.retrieval.ranker import Ranker
@@ -39,6 +40,11 @@ def index(options: IndexOptions) -> None:
     place = in_qdrant(options.upload)
     if options.upload and not place:
         raise UserError(f"--upload {options.upload} is not a location in Qdrant. Write qdrant:STORE#NAME.")
+    if str(options.folder).startswith(SCHEME):
+        raise UserError(
+            f"--out {options.folder} is a location in Qdrant. Name a folder to build the index in, and give the "
+            "location to --upload."
+        )
     if options.targets is not None:
         _build(options, options.targets)
     # All files are read before the first of them changes anything.
@@ -78,6 +84,8 @@ def cached_index(ranker: Ranker, model: str, targets: Targets, cache_dir: Path) 
     try:
         return load_index(folder)
     except UserError:  # there is none, or it is damaged
+        if (folder / MANIFEST).exists():  # a folder whose manifest cannot be read would not be replaced
+            shutil.rmtree(folder)
         space = _write(ranker, model, targets, folder)
         LOG.info(f"Encoded {counted(len(targets), 'target')}. Their index is kept in {folder} for the next call.")
         return space

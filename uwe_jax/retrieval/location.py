@@ -18,7 +18,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
 from uwe_jax.runtime.json_file import read_json
 
-_SCHEME = "qdrant:"
+SCHEME = "qdrant:"
 _RECORD = "index.json"
 
 
@@ -34,12 +34,12 @@ def in_qdrant(spec: str | Path) -> tuple[str, str] | None:
       UserError: it starts with `qdrant:` and lacks a store or a name.
     """
     text = str(spec)
-    if not text.startswith(_SCHEME):
+    if not text.startswith(SCHEME):
         return None
-    store, _, name = text.removeprefix(_SCHEME).rpartition("#")
+    store, _, name = text.removeprefix(SCHEME).rpartition("#")
     if not store or not name:
         raise UserError(
-            f"{text!r} does not name an index in Qdrant. Write {_SCHEME}STORE#NAME, where STORE is a folder or the URL "
+            f"{text!r} does not name an index in Qdrant. Write {SCHEME}STORE#NAME, where STORE is a folder or the URL "
             "of a server."
         )
     return store, name
