@@ -294,6 +294,28 @@ def test_the_command_line(capsys, tmp_path):
     assert not (tmp_path / "x").exists()
 
 
+def test_options_that_nothing_would_read_are_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_rows(tmp_path / "more.csv", ROWS)
+    for flags, option in (
+        (["--targets", "more.csv", "--out", "qdrant:store#x"], "qdrant:store#x is a location in Qdrant. Name a folder"),
+        (["--add", "more.csv", "--max-tokens", "5"], "--max-tokens is of an index that is built"),
+        (["--add", "more.csv", "--dtype", "int8"], "--dtype is of an index that is built"),
+        (["--info", "--dtype", "int8"], "--dtype is of an index that is built"),
+        (["--info", "--model", "m"], "--model is of targets that are read"),
+        (["--info", "--kind", "skills"], "--kind is of targets that are read"),
+        (["--compact", "--keep", "zz"], "--keep is of targets that are read"),
+        (["--verify", "--no-target-names"], "--no-target-names is of targets that are read"),
+        (["--remove", "old.txt", "--version", "1.2"], "--version is of targets that are read"),
+        (["--info", "--id-column", "code"], "--id-column is of targets that are read"),
+        (["--remove", "old.csv", "--id-column", "code"], "There is no old.csv"),  # read
+        (["--add", "more.csv", "--language", "de"], "--language is of ESCO's and O.NET's .* more.csv"),
+        (["--targets", "more.csv", "--version", "1.2"], "--version is of ESCO's and O.NET's .* more.csv"),
+    ):
+        with pytest.raises(UserError, match=option):
+            main(["--out", "idx", *flags] if "--out" not in flags else flags)
+
+
 def test_encoded_targets_wait_for_another_writer(built, model, tmp_path, monkeypatch):
     path, _ = built
     out = tmp_path / "space"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -27,6 +28,10 @@ from uwe_jax.scoring.names import DESCRIPTION_WEIGHT, LABEL_WEIGHT
 
 # Options of `rank` that say how --targets are read.
 _OF_TARGETS = ("kind", "target_column", "id_column", "names", "descriptions", "target_names", "keep", "language")
+# Options of `index` that say how a new index is stored, which of them only taxonomies have, and how targets are read.
+_OF_NEW = ("max_tokens", "dtype")
+_OF_TAXONOMIES = ("language", "version")
+_OF_READING = ("model", "kind", "column", "id_column", "names", "descriptions", "target_names", "keep", *_OF_TAXONOMIES)
 MIN_TOKENS = 3  # of a text: two special tokens and one of its own
 
 
@@ -45,6 +50,23 @@ def parse_index(text: str) -> tuple[str, str]:
     if not name or not place:
         raise UserError(f"--index {text!r} does not name an index. Give a folder, or NAME=FOLDER.")
     return name, place
+
+
+def _given(options: object, names: Sequence[str]) -> list[str]:
+    """Returns the flags of the options among `names` that differ from their defaults, as they are typed."""
+    values = {name: getattr(options, name) for name in names}
+    changed = {name: value for name, value in values.items() if value != getattr(type(options), name)}
+    return [f"--{'no-' if value is False else ''}{name.replace('_', '-')}" for name, value in changed.items()]
+
+
+def _check_taxonomies(options: object, names: Sequence[str], paths: Iterable[Path]) -> None:
+    """Raises UserError for an option of ESCO and O*NET beside a table or a list of texts, which would not read it."""
+    tables = [path for path in paths if path.is_file() and path.suffix.lower() != ".zip"]
+    if tables and (given := _given(options, names)):
+        raise UserError(
+            f"{given[0]} is of ESCO's and O*NET's downloads, and {tables[0]} is a file of texts, which are read as "
+            "they are. Leave it out."
+        )
 
 
 @dataclass(frozen=True)
@@ -116,6 +138,16 @@ class IndexOptions:
             )
         if self.targets and (self.add or self.remove):
             raise UserError("--targets builds a new index, --add and --remove change one. Give only one of them.")
+        if not self.targets and (given := _given(self, _OF_NEW)):
+            raise UserError(
+                f"{given[0]} is of an index that is built of --targets; one that is there keeps its own. Leave it out, "
+                "or build the index again."
+            )
+        read = ("id_column",) if self.remove else ()
+        unread = [name for name in _OF_READING if name not in read]
+        if not self.targets and not self.add and (given := _given(self, unread)):
+            raise UserError(f"{given[0]} is of targets that are read, by --targets or --add. Leave it out.")
+        _check_taxonomies(self, _OF_TAXONOMIES, (*([self.targets] if self.targets else []), *self.add))
 
     @property
     def folder(self) -> Path:
@@ -217,11 +249,10 @@ class RankOptions:
         at_least(MIN_TOKENS, max_tokens=self.max_tokens)
         if not self.index and not self.targets:
             raise UserError("--index or --targets is required. Run `uwe-jax rank --help`.")
-        for name in () if self.targets else _OF_TARGETS:
-            if (value := getattr(self, name)) != getattr(type(self), name):
-                instead = "" if value else " To score it by labels alone, give --label-weight 1."
-                option = f"--{'' if value else 'no-'}{name.replace('_', '-')}"
-                raise UserError(f"{option} is of --targets; an index is ranked as it was built. Leave it out.{instead}")
+        if not self.targets and (given := _given(self, _OF_TARGETS)):
+            instead = " To score it by labels alone, give --label-weight 1." if given[0].startswith("--no-") else ""
+            raise UserError(f"{given[0]} is of --targets; an index is ranked as it was built. Leave it out.{instead}")
+        _check_taxonomies(self, ("language",), [self.targets] if self.targets else [])
         names = [name for name, _ in self.indexes] + ([self.targets.stem] if self.targets else [])
         if len(set(names)) < len(names):
             raise UserError(
