@@ -84,9 +84,10 @@ def test_queries_of_unknown_tokens_are_counted_over_all_batches(folder, tmp_path
         (["nurse", ""], r"^1 of 2 queries was not answered; all others were\. The first: Query 2 is empty"),
     ],
 )
-def test_blank_queries_are_refused_in_a_sentence_that_fits_their_number(folder, queries, message):
+def test_blank_queries_are_refused_in_a_sentence_that_fits_their_number(folder, queries, message, capsys):
     with pytest.raises(UserError, match=message):
         main(["--index", str(folder / "skills"), *queries])
+    assert ("is empty" in capsys.readouterr().out) == (len(queries) > 1), "the error of a single query is told once"
 
 
 def test_queries_with_html_are_counted_over_all_batches(folder, tmp_path, capsys, monkeypatch):

@@ -383,6 +383,7 @@ def test_answers_are_written_to_files_with_their_columns(folder, tmp_path, capsy
             "probability": "",
             "of": str(line["of"][name]),
             "family": hit["columns"].get("family", ""),
+            "none": "",
             "error": "",
         }
         for line in lines
@@ -394,6 +395,22 @@ def test_answers_are_written_to_files_with_their_columns(folder, tmp_path, capsy
     rank(["nurse", *flags, "--out", str(tmp_path / "a.csv")])  # replaces it
     assert len((tmp_path / "a.csv").read_text().splitlines()) == 5
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.jsonl", "q.txt"]
+
+
+def test_queries_without_a_hit_have_a_row_in_a_csv(folder, tmp_path, capsys):
+    flags = ["--index", str(folder / "skills"), "--out", str(tmp_path / "a.csv"), "--min-score", "2"]
+    rank([*flags, "nurse", "write code"])
+    with (tmp_path / "a.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["number"], row["query"], row["index"], row["id"], row["error"]) for row in rows] == [
+        ("1", "nurse", "skills", "", ""),
+        ("2", "write code", "skills", "", ""),
+    ]
+    assert all(row["none"].startswith("0 of 3 hits reach score 2; the best, ") for row in rows)
+    assert "Wrote the answers to 2 queries (2 without a hit) to " in capsys.readouterr().err
+    rank([*flags[:2], "--min-score", "2", "--picture", str(tmp_path / "p.png"), "nurse"])
+    assert "There is no hit to explain, so" in capsys.readouterr().err
+    assert not (tmp_path / "p.png").exists()
 
 
 def test_an_invalid_output_file_is_refused(folder, tmp_path):

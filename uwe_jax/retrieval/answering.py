@@ -78,6 +78,8 @@ def rank(options: RankOptions) -> None:
     count, refused, first, truncation = 0, 0, "", Truncation(ranker.loaded.max_tokens)
     least, reached, dropped, none = (options.min_score, options.min_probability), 0, 0, ""
     marked, example = 0, ""
+    # The error of a single query, raised below, is all that a person is to see; a program reads its answer.
+    alone = len(options.queries) == 1 and not options.json and not options.out
     with _writer(options, columns) as write:
         for batch in batches(queries):
             texts = [query for query in batch if isinstance(query, str)]
@@ -91,7 +93,8 @@ def rank(options: RankOptions) -> None:
                 count += 1
                 if isinstance(hits, UserError):
                     refused, first = refused + 1, first or str(hits)
-                    write(Answer(count, error=str(hits)))
+                    if not alone:
+                        write(Answer(count, error=str(hits)))
                 else:
                     why = no_skill.get(str(query), "")
                     of_spaces = zip(spaces, hits, strict=True)
@@ -103,7 +106,11 @@ def rank(options: RankOptions) -> None:
                     write(_answer(ranker, count, str(query), spaces, kept, options))
             sys.stdout.flush()
     if options.out:
-        LOG.info(f"Wrote the answers to {counted(count, 'query')} to {options.out}.")
+        without = count - reached - refused
+        told = f" ({without:,} without a hit)" if without else ""
+        LOG.info(f"Wrote the answers to {counted(count, 'query')}{told} to {options.out}.")
+    if options.picture and not (reached or refused):
+        LOG.warning(f"There is no hit to explain, so {options.picture} was not written.")
     if dropped:
         LOG.info(
             f"{dropped:,} of {counted(count, 'query')} are taken for no requirement; --skill-filter none ranks all."

@@ -20,7 +20,7 @@ from uwe_jax.sources.tables.problems import shorten
 
 _HIT = ("id", "text", "score", "name", "exact", "role", "words", "probability")
 _FIELDS = ("number", "query", "index", "rank", *_HIT, "of")
-_ERROR = "error"
+_NONE, _ERROR = "none", "error"
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,9 @@ def _matched(hit: Hit) -> str:
 def answer_file(path: Path, columns: Sequence[str]) -> Iterator[Callable[[Answer], None]]:
     """Yields a writer of answers; the file appears, or replaces an earlier one, when all are in it.
 
-    A row of a CSV is a hit with its further columns, called `columns.NAME` where the file has a column of that name, or
-    an error with the number of its query. Numbers are those of lines, rows or arguments; ranks count from 1.
+    A row of a CSV is a hit with its further columns, called `columns.NAME` where the file has a column of that name; a
+    query without a hit in an index, with the reason as `none`; or an error with the number of its query. Numbers are
+    those of lines, rows or arguments; ranks count from 1.
 
     Args:
       path: ends in .jsonl or .csv.
@@ -130,17 +131,20 @@ def answer_file(path: Path, columns: Sequence[str]) -> Iterator[Callable[[Answer
             yield lambda answer: print(json_line(answer), file=file)
             return
         writer = csv.writer(file, lineterminator="\n")
-        own = (*_FIELDS, _ERROR)
-        writer.writerow([*_FIELDS, *(f"columns.{name}" if name in own else name for name in columns), _ERROR])
+        own = (*_FIELDS, _NONE, _ERROR)
+        writer.writerow([*_FIELDS, *(f"columns.{name}" if name in own else name for name in columns), _NONE, _ERROR])
         yield lambda answer: writer.writerows(_rows(answer, columns))
 
 
 def _rows(answer: Answer, columns: Sequence[str]) -> Iterator[list[object]]:
     if answer.error:
-        yield [answer.number, *[""] * (len(_FIELDS) - 1 + len(columns)), answer.error]
+        yield [answer.number, *[""] * (len(_FIELDS) + len(columns)), answer.error]
     for name, hits in answer.hits.items():
+        if not hits:
+            filled = {"number": answer.number, "query": answer.query, "index": name, "of": hits.total}
+            yield [*(filled.get(field, "") for field in _FIELDS), *[""] * len(columns), hits.none, ""]
         for place, hit in enumerate(hits, 1):
             values = [hit.columns.get(column, "") for column in columns]
             found = {key: value for key, value in hit.to_dict().items() if key != "columns"}
             found["exact"] = str(hit.exact).lower()
-            yield [answer.number, answer.query, name, place, *found.values(), hits.total, *values, ""]
+            yield [answer.number, answer.query, name, place, *found.values(), hits.total, *values, "", ""]
