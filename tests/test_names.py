@@ -234,6 +234,8 @@ def test_names_in_tables(tmp_path):
         read_targets(tmp_path / "t.csv", names="other", target_names=False)
     with pytest.raises(UserError, match=r"has no column 'names'. Its columns: id, label, other, level"):
         read_targets(tmp_path / "t.csv", names="names")
+    with pytest.raises(UserError, match=r"has no column 'othr'\. Did you mean 'other'\? Its columns: id"):
+        read_targets(tmp_path / "t.csv", names="othr")
     for row, message in (
         ({"id": "3", "label": " ", "other": "x"}, "line 2: found label ' '; expected a text"),
         ({"id": "3", "label": "x", "other": 7}, "line 2: found other '7'; expected texts separated by"),

@@ -12,6 +12,7 @@ from uwe_jax.retrieval.store.columns import DESCRIPTION, MAX_COLUMNS, MAX_NAME, 
 from uwe_jax.retrieval.store.names import Name
 from uwe_jax.retrieval.targets import EXPECTED, Row, Targets
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.settings import did_you_mean
 from uwe_jax.sources.notes import noted, noted_of
 from uwe_jax.sources.tables.chunk import WHOLE, Table
 from uwe_jax.sources.tables.formats import is_text_list, table_format
@@ -188,8 +189,8 @@ def _chosen(path: Path, table: Table, role: str, column: str, flag: str) -> str:
     same = same_names(table.columns, column)
     if column and not same:
         raise UserError(
-            f"{path} has no column {column!r}. Its columns: {', '.join(table.columns) or 'none'}. Name one of these "
-            f"with {flag}."
+            f"{path} has no column {column!r}.{did_you_mean(column, table.columns)} Its columns: "
+            f"{', '.join(table.columns) or 'none'}. Name one of these with {flag}."
         )
     return same[0] if column else named_columns(table.columns, [role], str(path)).get(role, "")
 
