@@ -138,5 +138,5 @@ def test_the_threshold_is_that_of_the_validation_splits_own_names(tmp_path):
         return best_threshold(ranker_of(names_of).index(other.targets)(other.queries), other.relevant.astype(int))
 
     score = ranker_of(task).index(task.targets)
-    found = Classifier("validation", [spec], sources, []).measure(ranker_of, score, task, 0)
+    found = Classifier("validation", [spec], sources, []).measure(ranker_of(task), score, task, 0, ranker_of)
     assert found["threshold"] == threshold(names_of=other) != threshold(names_of=task)

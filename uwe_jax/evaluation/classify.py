@@ -36,18 +36,24 @@ class Classifier:
             self._missing = {each.task: each.reason for each in missing}
 
     def measure(
-        self, ranker_of: Callable[[RankingTask], Ranker], score: Score, task: RankingTask, samples: int
+        self,
+        ranker: Ranker,
+        score: Score,
+        task: RankingTask,
+        samples: int,
+        ranker_of: Callable[[RankingTask], Ranker],
     ) -> dict[str, Any]:
         """Returns `classification` of results.json.
 
         Args:
-          ranker_of: returns the ranker for a task: targets with several names are ranked by those of their own task.
+          ranker: for the task.
           score: of the task's targets.
+          ranker_of: returns the ranker for another task, as targets with several names are ranked by their own.
 
         Raises:
           UserError: there is no validation split to take the threshold from, or as of `checked`.
         """
-        threshold, ranker = self._threshold, ranker_of(task)
+        threshold = self._threshold
         if threshold is None and isinstance(ranker, RunOfTask):
             raise UserError(
                 f"{task.title} is not classified: a run has no scores of the validation split. Give a number."

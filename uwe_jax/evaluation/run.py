@@ -275,7 +275,7 @@ class _Run:
             if self.classifier:
                 try:
                     found["classification"] = self.classifier.measure(
-                        of_tasks, measured.score, asked, options.bootstrap
+                        of_task, measured.score, asked, options.bootstrap, of_tasks
                     )
                 except UserError as error:
                     notes.append(" ".join(str(error).split()))
