@@ -1,7 +1,6 @@
 """Export: PyTorch computes what we compute, the folder reads back bit for bit, and no file of the user is lost."""
 
 import dataclasses
-import fnmatch
 import functools
 import importlib.util
 import json
@@ -17,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from huggingface_hub import ModelCard, constants
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, ModelCard, constants
 from optional_torch import needs_torch, torch
 from tiny_encoder import each_kind_of_layers, write_tiny_encoder
 from transformers import AutoModel, AutoTokenizer
@@ -654,6 +653,7 @@ class FakeApi:
 
     asked: list
     refusal: Exception | None = None
+    there: tuple[str, ...] = ()
 
     def __init__(self, **_):
         pass
@@ -664,9 +664,15 @@ class FakeApi:
         self.asked.append((repo, settings))
         return f"https://hub/{repo}"
 
-    def upload_folder(self, *, folder_path, **settings):
-        self.asked.append((sorted(path.name for path in folder_path.iterdir()), settings["repo_id"]))
-        type(self).deleted = settings["delete_patterns"]
+    def list_repo_files(self, repo):
+        return self.there
+
+    def create_commit(self, repo, operations, *, commit_message):
+        names = {
+            kind: [each.path_in_repo for each in operations if isinstance(each, kind)]
+            for kind in (CommitOperationAdd, CommitOperationDelete)
+        }
+        self.asked.append((repo, *names.values()))
 
 
 @pytest.fixture
@@ -680,17 +686,23 @@ def test_an_export_is_pushed(exports, cache, tmp_path, hub, capsys):
     out = tmp_path / "out"
     flags = ("--model", exports["bert"].workdir, "--out", out, "--cache_dir", cache)
     assert command(*flags, "--push_to_hub", "me/mine", "--private") == 0
-    created, uploaded = hub.asked
+    created, (repo, added, deleted) = hub.asked
     assert created == ("me/mine", {"private": True, "exist_ok": True})
-    assert uploaded == (sorted(path.name for path in out.iterdir()), "me/mine")
-    # Nothing of an earlier export stays beside the files of this one.
-    earlier = {"difference.safetensors", *files_in(exports["bert"].folder), "onnx/model.onnx", "trained_on.npz"}
-    kept = {name for name in earlier if not any(fnmatch.fnmatch(name, each) for each in hub.deleted)}
-    assert kept == {"config.json", "uwe_jax.json", "README.md"}, "which every export has"
+    assert (repo, added, deleted) == ("me/mine", files_in(out), [])
     card = (out / "README.md").read_text()
     assert 'SentenceTransformer("me/mine")' in card
     assert 'folder = snapshot_download("me/mine")' in card
     assert "https://hub/me/mine" in capsys.readouterr().out
+
+
+def test_nothing_of_an_earlier_export_stays_beside_a_pushed_one(exports, cache, tmp_path, hub, monkeypatch):
+    optional = {"difference.safetensors", "onnx/model.onnx", "pylate/config.json", "trained_on.npz"}
+    monkeypatch.setattr(hub, "there", (*files_in(exports["bert"].folder), *optional, ".gitattributes", "my notes.md"))
+    out = export(*options(exports["bert"].workdir, tmp_path / "out", cache, push_to_hub="me/mine"))
+    _, (_, added, deleted) = hub.asked
+    assert set(deleted) == {*hub.there} - {*files_in(out)} - {".gitattributes", "my notes.md"}
+    assert not {*added} & {*deleted}
+    assert optional - {*added} <= {*deleted}
 
 
 def test_the_folder_stays_when_the_hub_does_not_answer(exports, cache, tmp_path, hub, monkeypatch):

@@ -10,9 +10,10 @@ import shlex
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
-from huggingface_hub import HfApi, constants
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 from safetensors.numpy import save_file
@@ -276,9 +277,12 @@ def _push(folder: Path, repo: str, *, private: bool) -> str:
     api = HfApi(endpoint=constants.ENDPOINT, library_name="uwe_jax")
     try:
         url = within(_CONTACT_SECONDS, lambda: api.create_repo(repo, private=private or None, exist_ok=True))
-        message = "Export from uwe_jax"
-        # What the folder has is replaced, not deleted.
-        api.upload_folder(repo_id=repo, folder_path=folder, commit_message=message, delete_patterns=[*_OPTIONAL])
+        # Not by `upload_folder`, which may make several commits (huggingface_hub 2.4) that mix files of two exports.
+        written = exported.files_in(folder)
+        earlier = [name for name in api.list_repo_files(repo) if any(fnmatch(name, each) for each in _OPTIONAL)]
+        operations = [CommitOperationAdd(name, folder / name) for name in written]
+        removed = [CommitOperationDelete(name) for name in earlier if name not in written]
+        api.create_commit(repo, [*operations, *removed], commit_message="Export from uwe_jax")
     except Exception as error:  # of two HTTP libraries by the hub client's version
         raise UserError(
             f"{folder} is written, but {constants.ENDPOINT} did not take it as {repo} "
