@@ -13,7 +13,7 @@ from uwe_jax.commands.average import main
 from uwe_jax.data.training_hashes import TrainingHashes
 from uwe_jax.evaluation.given_models import given_models
 from uwe_jax.evaluation.run import trained_on
-from uwe_jax.export.subjects import Share, parse_shares
+from uwe_jax.export.subjects import Share, parse_shares, training_record
 from uwe_jax.models.loading import load_model
 from uwe_jax.retrieval.ranker import Ranker
 from uwe_jax.runtime.command import answer_errors
@@ -62,6 +62,9 @@ def test_an_average_is_the_weighted_sum_of_the_models(runs, encoder, tmp_path, c
     card = (out / "README.md").read_text()
     assert "| run2 | 0.3 | `" in card
     assert "### run1\n\nMany-to-many InfoNCE" in card
+
+    again = f"{out}:max_sim"
+    assert training_record(load_model(again), again) == record["training"]
 
     # Its training hashes are those of all its models, also in an average of averages.
     hashes = trained_on(str(out), tmp_path)

@@ -33,6 +33,7 @@ from uwe_jax.config import (
     ScorerSettings,
     SourceSettings,
 )
+from uwe_jax.data.training_hashes import TrainingHashes
 from uwe_jax.evaluation.specs import load_ranker
 from uwe_jax.export import export as exporting
 from uwe_jax.export import onnx_files
@@ -323,6 +324,26 @@ def test_an_export_is_evaluated_as_the_run_and_is_an_encoder(exports, cache):
         assert getattr(other, name) == getattr(exported, name)
     trained = load_run(made.workdir, cache_dir=cache).params["encoder"]
     chex.assert_trees_all_equal(load_encoder(str(made.folder)).params, trained)
+
+
+def test_an_export_with_another_scorer_is_exported_with_its_training_and_without_the_results_of_its_own(
+    exports, cache, tmp_path
+):
+    folder = shutil.copytree(exports["bert"].folder, tmp_path / "whole")
+    hashes = TrainingHashes(np.array([3, 5], np.uint64), np.array([8], np.uint64))
+    hashes.write(folder / "trained_on.npz")
+    out = export(*options(f"{folder}:max_sim", tmp_path / "again", cache))
+    before, after = (json.loads((each / "uwe_jax.json").read_text()) for each in (folder, out))
+    assert (before["scorer"]["kind"], after["scorer"]["kind"]) == ("soft", "max_sim")
+    assert before["training"].pop("results")["after"]  # were measured with the former scorer
+    for name in ("training", "base_model", "fingerprint"):
+        assert after[name] == before[name]
+    assert TrainingHashes.read(out / "trained_on.npz").nodes.tolist() == [3, 5]
+    card = (out / "README.md").read_text()
+    assert "trained with" in card
+    assert "Training continued from" not in card
+    assert "## Results" not in card
+    assert "model-index" not in card
 
 
 @needs_torch

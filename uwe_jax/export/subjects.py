@@ -93,9 +93,9 @@ def _single(name: str, *, cache_dir: Path, max_tokens: int | None) -> Subject:
     """Loads the model of a name (see `load_model`), with its provenance."""
     name = make_local(name, cache_dir)
     model = load_model(name, cache_dir=cache_dir, max_tokens=max_tokens)
-    hashes = TrainingHashes.read(Path(name).expanduser() / TRAINED_ON)
+    hashes = TrainingHashes.read(model.trained_in / TRAINED_ON) if model.trained_in else None
     record = training_record(model, name)
-    check_record(record, f"{model.folder / MANIFEST if model.stored_fingerprint else Path(name) / 'summary.json'}")
+    check_record(record, f"{model.folder / MANIFEST if _was_exported(model) else Path(name) / 'summary.json'}")
     return Subject(model, _base_model(model, name), record, hashes)
 
 
@@ -117,6 +117,11 @@ def check_modules(subject: Subject) -> None:
         )
 
 
+def _was_exported(model: LoadedModel) -> bool:
+    """Tells whether a model was loaded from an export, with the scorer of the export or another one."""
+    return model.trained_in is not None and is_exported(model.trained_in)
+
+
 def training_record(model: LoadedModel, checkpoint: str) -> dict[str, Any]:
     """Returns the training of a model for publication, with folders of the author's machine cut to their last part.
 
@@ -127,14 +132,17 @@ def training_record(model: LoadedModel, checkpoint: str) -> dict[str, Any]:
     Returns:
       `LoadedModel.training`. Where `checkpoint` is the folder of a run whose summary is of the same step, `results` has
       the run's own metrics before and after training; `started_from` is the record of the export that training
-      continued from, if any. Empty for an encoder as it was published.
+      continued from, if any. Empty for an encoder as it was published; of an export with another scorer without
+      `results`, which are of the former one.
 
     Raises:
       UserError: the run's summary is damaged.
     """
     record = json.loads(json.dumps(model.training))
     started = record.pop("started", "")
-    if not record or model.stored_fingerprint:  # an export is exported again as it is
+    if not record or _was_exported(model):  # an export is exported again as it is
+        if not model.stored_fingerprint:  # with another scorer
+            record.pop("results", None)
         return record
     record["config"] = without_folders(record["config"])
     path = Path(checkpoint).expanduser() / "summary.json"
