@@ -12,13 +12,13 @@ from tiny_encoder import write_tiny_encoder
 from uwe_jax.commands.average import main
 from uwe_jax.data.training_hashes import TrainingHashes
 from uwe_jax.evaluation.given_models import given_models
-from uwe_jax.evaluation.run import trained_on
+from uwe_jax.evaluation.model_hashes import trained_on
 from uwe_jax.export.subjects import Share, parse_shares, training_record
+from uwe_jax.models.folder import TRAINED_ON
 from uwe_jax.models.loading import load_model
 from uwe_jax.retrieval.ranker import Ranker
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.training.workdir import TRAINED_ON
 
 
 @pytest.fixture

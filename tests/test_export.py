@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from fake_hub import REPO, only_hub
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, ModelCard, constants
 from optional_torch import needs_torch, torch
 from tiny_encoder import each_kind_of_layers, write_tiny_encoder
@@ -34,6 +35,7 @@ from uwe_jax.config import (
     SourceSettings,
 )
 from uwe_jax.data.training_hashes import TrainingHashes
+from uwe_jax.evaluation.model_hashes import trained_on
 from uwe_jax.evaluation.specs import load_ranker
 from uwe_jax.export import export as exporting
 from uwe_jax.export import onnx_files
@@ -344,6 +346,21 @@ def test_an_export_with_another_scorer_is_exported_with_its_training_and_without
     assert "Training continued from" not in card
     assert "## Results" not in card
     assert "model-index" not in card
+
+
+def test_the_training_hashes_of_an_export_on_the_hub_are_found(broken, cache, tmp_path, monkeypatch, caplog):
+    TrainingHashes(np.array([3, 5], np.uint64), np.array([8], np.uint64)).write(broken / "trained_on.npz")
+    export(*options(broken, tmp_path / "out", cache))
+    with only_hub(tmp_path / "hub", monkeypatch) as fake:
+        fake.publish({name: (tmp_path / "out" / name).read_bytes() for name in files_in(tmp_path / "out")})
+        for spec in (REPO, f"{REPO}:mean_pool"):
+            assert trained_on(spec, cache).nodes.tolist() == [3, 5]
+        assert trained_on("nobody/nothing", cache) is None
+        folder = load_model(f"{REPO}:mean_pool", cache_dir=cache).trained_in
+        assert trained_on(str(folder), cache).nodes.tolist() == [3, 5]
+    (folder / "trained_on.npz").unlink()
+    assert trained_on(str(folder), cache) is None
+    assert "lacks the trained_on.npz of this export" in caplog.text
 
 
 @needs_torch

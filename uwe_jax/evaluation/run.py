@@ -24,6 +24,7 @@ from uwe_jax.evaluation.given_models import GivenModel, given_models, ranker_of
 from uwe_jax.evaluation.join import join_models, read_results
 from uwe_jax.evaluation.leakage import is_in_domain, leakage, without_leaks
 from uwe_jax.evaluation.measure import Keep, measure, summarise
+from uwe_jax.evaluation.model_hashes import trained_on
 from uwe_jax.evaluation.options import SETTINGS, EvaluationOptions
 from uwe_jax.evaluation.ranker import Ranker, truncation
 from uwe_jax.evaluation.results_folder import ResultsFolder
@@ -35,9 +36,6 @@ from uwe_jax.evaluation.tasks.catalogue import SkippedTask, choose, load_tasks
 from uwe_jax.evaluation.tasks.languages import Pair, parse_languages
 from uwe_jax.evaluation.tasks.task import RankingTask, TaskSources, TaskSpec
 from uwe_jax.evaluation.terminal import FEW_REASONS, skipped_lines, task_line
-from uwe_jax.models.exported import is_exported
-from uwe_jax.models.loading import split_scorer
-from uwe_jax.models.remote_workdir import is_workdir, make_local
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder, data_folders, make_out
 from uwe_jax.runtime.locks import exclusive
@@ -45,7 +43,6 @@ from uwe_jax.runtime.memory import process_peak
 from uwe_jax.runtime.progress import counted, duration
 from uwe_jax.scoring.ranking_metrics import check_metric_names
 from uwe_jax.scoring.statistics import paired_bootstrap
-from uwe_jax.training.workdir import TRAINED_ON
 
 LOG = logging.getLogger(__name__)
 _FLAGS = ("--languages ", "--esco-version ")
@@ -131,21 +128,6 @@ def _evaluate(
     if len(run.evaluation):
         run.write(complete=True)
     return run.evaluation
-
-
-def trained_on(spec: str, cache_dir: Path) -> TrainingHashes | None:
-    """Reads the training hashes of a run or an export, whatever its scorer; None for any other ranker."""
-    folder = Path(split_scorer(make_local(spec, cache_dir))[0]).expanduser()
-    exported = is_exported(folder)
-    if not exported and not is_workdir(folder):
-        return None
-    hashes = TrainingHashes.read(folder / TRAINED_ON)
-    if hashes is None and not exported:
-        LOG.warning(
-            f"{folder} has no {TRAINED_ON}, as in runs of older versions: its leakage is not reported. Re-run its "
-            "training command; a finished run only adds that file."
-        )
-    return hashes
 
 
 def _prepare_tasks(

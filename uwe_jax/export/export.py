@@ -32,7 +32,7 @@ from uwe_jax.export.onnx_files import check_libraries, write_onnx
 from uwe_jax.export.subjects import Share, check_modules, subject_of
 from uwe_jax.models import exported
 from uwe_jax.models.difference_folder import write_difference
-from uwe_jax.models.folder import CONFIG, DIFFERENCE, WEIGHTS
+from uwe_jax.models.folder import CONFIG, DIFFERENCE, TRAINED_ON, WEIGHTS
 from uwe_jax.models.loaded import LoadedModel
 from uwe_jax.models.quantised import BITS
 from uwe_jax.models.weights import params_to_hf, read_pooler
@@ -43,7 +43,6 @@ from uwe_jax.runtime.folders import replacing
 from uwe_jax.runtime.network import in_one_line, within
 from uwe_jax.runtime.options import NameList, OptionalInt, OptionalPath, at_least
 from uwe_jax.runtime.progress import report, some
-from uwe_jax.training.workdir import TRAINED_ON
 
 LOG = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from uwe_jax.data.training_hashes import TrainingHashes
 from uwe_jax.export.model_card import check_record
 from uwe_jax.models.exported import MANIFEST, is_exported, read_manifest
+from uwe_jax.models.folder import TRAINED_ON
 from uwe_jax.models.loaded import LoadedModel
 from uwe_jax.models.loading import load_model
 from uwe_jax.models.remote_workdir import make_local
@@ -22,7 +23,6 @@ from uwe_jax.models.wheels import pinned_encoder
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.json_file import read_json
 from uwe_jax.scoring.scorer_text import SCORER_OPTIONS, scorer_text
-from uwe_jax.training.workdir import TRAINED_ON
 
 LOG = logging.getLogger(__name__)
 

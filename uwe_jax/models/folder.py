@@ -17,6 +17,7 @@ WEIGHTS = "model.safetensors"
 MANIFEST = "uwe_jax.json"  # of an export: the scorer, without which mean pooling would be used
 INDEX = f"{WEIGHTS}.index.json"  # of weights in several files
 PICKLE = "pytorch_model.bin"
+TRAINED_ON = "trained_on.npz"  # of a run or an export, see `uwe_jax.data.training_hashes`
 DIFFERENCE = "difference.safetensors"  # instead of weights and tokeniser, in an export of a difference
 
 # transformers builds the tokeniser from any of these sets of files.
@@ -38,6 +39,7 @@ FILES = (
     "config_sentence_transformers.json",
     "1_Pooling/config.json",
     MANIFEST,
+    TRAINED_ON,
 )
 
 SHIPPED = Path(__file__).parent / "shipped"  # exports of differences that come with the package, by the models' names

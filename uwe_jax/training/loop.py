@@ -24,6 +24,7 @@ from uwe_jax.distributed.interruption import Interruption
 from uwe_jax.distributed.joining import is_first, joined
 from uwe_jax.models.checkpoint_reader import narration_off
 from uwe_jax.models.exported import check_start, exported_fingerprint
+from uwe_jax.models.folder import TRAINED_ON
 from uwe_jax.models.loading import load_encoder
 from uwe_jax.models.optimiser import learning_rate_schedule, make_optimiser
 from uwe_jax.models.remote_workdir import RunFolder
@@ -187,7 +188,7 @@ def _train(
         workdirs.claim(workdir, config)
         # For evaluations, which measure the overlap of their queries and targets with the training graphs.
         taught = [teacher.training_hashes()] if teacher else []
-        TrainingHashes.union([TrainingHashes.of(splits.train), *taught]).write(workdir / workdirs.TRAINED_ON)
+        TrainingHashes.union([TrainingHashes.of(splits.train), *taught]).write(workdir / TRAINED_ON)
         write_atomically(workdir / workdirs.SKILLS, "\n".join(graphs.skills).encode())
     first = int(state.step)
     state = parallel.replicate(state)

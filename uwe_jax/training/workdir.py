@@ -17,7 +17,6 @@ from uwe_jax.runtime.files import write_json
 from uwe_jax.runtime.json_file import read_json
 from uwe_jax.runtime.locks import exclusive
 
-TRAINED_ON = "trained_on.npz"  # hashes of the training graphs; see `uwe_jax.data.training_hashes`
 SKILLS = "skills.txt"  # of the graphs, one per line, as targets to rank
 # Settings that a resumed run may change without its result changing.
 _FREE = (
