@@ -375,13 +375,21 @@ def test_every_method_checks_its_arguments(model, space):
         (lambda: model.encode_targets(["code", "a"], ["1", "1"]), "1 duplicate ids"),
         (lambda: model.encode_targets(["code"], dtype="float8"), "float8"),
         (lambda: model.rank("nurse", space, 0), "top_k is 0"),
+        (lambda: model.rank("nurse", space, 2.5), "top_k is 2.5; it must be a whole number"),
+        (lambda: model.rank("nurse", space, "3"), "top_k is '3'; it must be a whole number"),
         (lambda: model.rank_stream(["nurse"], space, batch=0), "batch is 0"),
+        (lambda: model.rank_each(["nurse"], space, batch=1.5), "batch is 1.5; it must be a whole number"),
+        (lambda: model.rank("nurse", space, min_score="x"), "min_score is 'x'; it must be a finite number"),
+        (lambda: model.rank("nurse", space, min_score=float("nan")), "min_score is nan; it must be a finite number"),
+        (lambda: model.rank("nurse", space, min_probability="x"), "min_probability is 'x'; it must be a finite number"),
     ]:
         with pytest.raises(UserError, match=message):
             refused()
     for rank in (model.rank, model.rank_stream, model.rank_each):
         with pytest.raises(TypeError, match="unexpected keyword argument 'min_prob'"):
             rank(["nurse"], space, min_prob=0.2)
+    hits = model.rank("nurse", space, np.int64(2), min_score=np.float32(-1))
+    assert len(hits) == 2
 
 
 def test_max_tokens_truncate_and_fit_the_encoder(encoder, cache, model):

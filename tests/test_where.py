@@ -129,6 +129,7 @@ def test_an_unknown_column_or_value_is_refused():
         ({"x" * 10_000: "food"}, r"no column 'x{60}\.\.\.'\. Further columns"),
         ({"family": []}, r"The filter of 'family' is '\[\]'. Give one or more strings"),
         ({"family": 7}, r"The filter of 'family' is '7'. Give one or more strings"),
+        ({1: "food"}, r"The filter names the column '1'. Give the name of a column as a string"),
         ("family=food", r"The filter is \"'family=food'\". Give values by column, such as {'family': 'food'}"),
         ({"family": "food\ud800"}, r"The filter of 'family' is .*food.*ud800.*, which is not valid Unicode"),
         ({"family": "x" * 10_000}, "No target has 'x{60}...' as its family"),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable
+from numbers import Integral, Real
 
 from uwe_jax.data.text import normalise
 from uwe_jax.models.loaded import LoadedModel
 from uwe_jax.retrieval.store.searchable import Origin, Searchable
 from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.settings import within
 from uwe_jax.scoring.ragged import is_pooled
 from uwe_jax.scoring.scorer_text import scorer_text
 
@@ -76,11 +79,21 @@ def too_long(what: str, position: int, characters: int) -> str:
     )
 
 
+def check_limits(top_k: object, batch: object, min_score: object, min_probability: object) -> None:
+    """Raises UserError unless the numbers of a call from Python are whole, or finite or None for thresholds."""
+    for name, number in (("top_k", top_k), ("batch", batch)):
+        if not isinstance(number, Integral):
+            raise UserError(f"{name} is {number!r}; it must be a whole number.")
+        within(name, int(number), 1)
+    for name, least in (("min_score", min_score), ("min_probability", min_probability)):
+        if least is not None and not (isinstance(least, Real) and math.isfinite(least)):
+            raise UserError(f"{name} is {least!r}; it must be a finite number, or None to keep all hits.")
+
+
 def check_index(own: Origin, made: Origin, top_k: int, place: str = "") -> None:
     """Raises UserError unless the model `own` can rank `top_k` targets of the index `made`, at a place."""
     before = f"{place}: " if place else ""
-    if top_k < 1:
-        raise UserError(f"{before}top_k is {top_k}; it must be at least 1.")
+    within(f"{before}top_k", top_k, 1)
     if made.fingerprint != own.fingerprint:
         raise UserError(
             f"{before}The index was encoded by {made.model} ({made.fingerprint}), the queries by {own.model} "

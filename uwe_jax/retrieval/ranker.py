@@ -30,7 +30,7 @@ from uwe_jax.retrieval.encoding import encode_index
 from uwe_jax.retrieval.explanation import Explanation
 from uwe_jax.retrieval.given_texts import evaluation_scores, explain_pair, pair_scores, placed
 from uwe_jax.retrieval.hits import Hits, Rankings
-from uwe_jax.retrieval.limits import Accepted, accepted, check_index, check_max_tokens, check_words, judge
+from uwe_jax.retrieval.limits import Accepted, accepted, check_index, check_limits, check_max_tokens, check_words, judge
 from uwe_jax.retrieval.pieces import PieceReader
 from uwe_jax.retrieval.settings import DEFAULT, Only, RankSettings
 from uwe_jax.retrieval.store.columns import Where
@@ -201,11 +201,11 @@ class Ranker:
         """Yields the hits of each query as `rank_stream` does, or the error of a query that is refused; see `Only`.
 
         Raises:
-          UserError: the index is of another model, `top_k` or `batch` is below 1, no target has a column or value of
-            `where`, or `min_probability` is given for an index that is not calibrated for how it is ranked.
+          UserError: the index is of another model, `top_k` or `batch` is not a whole number of at least 1, a threshold
+            is not a finite number, no target has a column or value of `where`, or `min_probability` is given for an
+            index that is not calibrated for how it is ranked.
         """
-        if batch < 1:
-            raise UserError(f"batch is {batch}; it must be at least 1.")
+        check_limits(top_k, batch, min_score, min_probability)
         if isinstance(space, str | Path):
             raise UserError(f"The targets are {str(space)!r}. Give a list of texts, or an index (uwe_jax.load_index).")
         if isinstance(space, Searchable):
@@ -217,7 +217,7 @@ class Ranker:
         targets.count(where)  # refuses a filter that no target fits
         judged = (judge(query, "Query", position) for position, query in enumerate(queries, 1))
         parts = zip(count(1, batch), iter(lambda: list(islice(judged, batch)), []))
-        found = (each for first, asked in parts for each in self.search(asked, [targets], top_k, where, first))
+        found = (each for first, asked in parts for each in self.search(asked, [targets], int(top_k), where, first))
         return (each if isinstance(each, UserError) else each[0].reaching(min_score, min_probability) for each in found)
 
     def scores(self, queries: Texts, targets: Texts) -> np.ndarray:

@@ -145,12 +145,16 @@ def alternatives(where: Where) -> dict[str, tuple[str, ...]]:
     {'family': ('food',), 'level': ('1', '2')}
 
     Raises:
-      FilterError: the filter is not by column, or a column has no value, or a value is not valid text.
+      FilterError: the filter is not by names of columns, or a column has no value, or a value is not valid text.
     """
     if where is not None and not isinstance(where, Mapping):
         raise FilterError(f"The filter is {shorten(repr(where))}. Give values by column, such as {{'family': 'food'}}.")
     found: dict[str, tuple[str, ...]] = {}
     for name, values in (where or {}).items():
+        if not isinstance(name, str):
+            raise FilterError(
+                f"The filter names the column {shorten(repr(name))}. Give the name of a column as a string."
+            )
         listed = [values] if isinstance(values, str) or not isinstance(values, Iterable) else list(values)
         if not listed or not all(isinstance(each, str) for each in listed):
             raise FilterError(f"The filter of {shorten(name)} is {shorten(repr(values))}. Give one or more strings.")
