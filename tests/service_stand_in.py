@@ -66,6 +66,8 @@ class StandInIndex:
 class StandInLoaded:
     """Reads words up to a limit."""
 
+    sides = ()  # its scores have parts to explain
+
     def truncation(self, texts: Iterable[str]) -> Truncation:
         return Truncation.of(np.array([len(text.split()) for text in texts]), ORIGIN.max_tokens)
 
