@@ -345,9 +345,9 @@ def test_targets_without_an_index_are_encoded_once(folder, tmp_path, capsys):
     (manifest,) = (tmp_path / "indexes").glob("*/space.json")
     manifest.write_text(manifest.read_text()[:40])
     main([*flags, "--cache-dir", str(tmp_path)])
-    mended = capsys.readouterr()
-    assert "Encoded 2 targets" in mended.err
-    assert mended.out == first.out
+    replaced = capsys.readouterr()
+    assert "Encoded 2 targets" in replaced.err
+    assert replaced.out == first.out
     main(["nurse", "--index", str(folder / "jobs"), "--json"])
     assert answers(capsys) == [json.loads(first.out)]
 

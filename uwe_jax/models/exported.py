@@ -54,7 +54,7 @@ def exported_fingerprint(folder: Path) -> str:
 
 
 class ExportedRecord(NamedTuple):
-    """What an export records beside its scorer; see `LoadedModel`."""
+    """Holds what an export records beside its scorer; see `LoadedModel`."""
 
     training: dict[str, Any]
     max_tokens: int
